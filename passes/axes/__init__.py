@@ -1,0 +1,180 @@
+"""Axis inference: every dimension of every tensor gets an axis expression, by unification
+(`solver`).
+
+Each operator is an equation between the axes of its operands and its result: a signature in the
+table, or a short function where arguments decide. An operator without one freezes every axis that
+it touches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prunec.ir.axis import Axis, size
+from prunec.ir.graph import Graph, Node, TensorType, leaves
+from prunec.ir.group import Axes, AxesOfValue, Frozen
+from prunec.passes.axes import signature
+from prunec.passes.axes.contractions import CONTRACTIONS
+from prunec.passes.axes.pointwise import POINTWISE, is_pointwise, number, pointwise
+from prunec.passes.axes.shapes import SHAPES
+from prunec.passes.axes.site import Facts, Items, Site, Unsupported, Value, check
+from prunec.passes.axes.slices import SLICES
+from prunec.passes.axes.table import signatures
+
+RULES: dict[str, Callable[[Site], Value]] = {**SHAPES, **SLICES, **CONTRACTIONS, **POINTWISE}
+
+
+def run(graph: Graph) -> Axes:
+    """Solve the axes of a graph."""
+    facts = Facts(graph)
+    _declare_inputs(facts)
+    _declare_weights(facts)
+    for node in graph.nodes:
+        facts.values[node.name] = _equations(Site(facts, node))
+    _freeze_outputs(facts)
+    return _solution(facts)
+
+
+def known_operators() -> tuple[str, ...]:
+    """Names of the operators that have a signature or a function, sorted."""
+    return tuple(sorted({*RULES, *signatures()}))
+
+
+def _declare_inputs(facts: Facts) -> None:
+    for given in facts.graph.inputs:
+        why = Frozen(f"it is an axis of the model's input `{given.name}`", given.name)
+        facts.values[given.name] = tuple(facts.solver.fresh(n, why) for n in given.type.shape)
+
+
+def _declare_weights(facts: Facts) -> None:
+    read = {ref.name for node in facts.graph.nodes for ref in node.weight_refs()}
+    unread = Frozen("the traced forward does not read this tensor")
+    for weight in facts.graph.weights:
+        why = None if weight.name in read else unread
+        facts.weights[weight.name] = tuple(facts.solver.fresh(n, why) for n in weight.type.shape)
+
+
+def _equations(site: Site) -> Value:
+    """The axes of a node's result, by the first rule that covers it; else everything it touches is
+    frozen.
+    """
+    try:
+        result = _apply(site)
+    except Unsupported as fault:
+        return _refuse(site, f"{fault}")
+    check(site.node.type, result, site.node)
+    return result
+
+
+def _apply(site: Site) -> Value:
+    if _has_empty_axis(site.node) or any(
+        size(a) == 0 for dims in site.every_tensor() for a in dims
+    ):
+        raise Unsupported("an axis is empty")
+    if site.node.op == "size" or site.node.op.startswith("scalar."):
+        return number(site)
+    if site.base in signatures():
+        return signature.apply(site, signatures()[site.base])
+    if site.base in RULES:
+        return RULES[site.base](site)
+    if is_pointwise(site):
+        return pointwise(site)
+    raise Unsupported("no signature for this operator")
+
+
+def _has_empty_axis(node: Node) -> bool:
+    return isinstance(node.type, TensorType) and 0 in node.type.shape
+
+
+def _refuse(site: Site, reason: str) -> Value:
+    for dims in site.every_tensor():
+        for axis in dims:
+            site.freeze(axis, reason)
+    return site.opaque(reason)
+
+
+def _freeze_outputs(facts: Facts) -> None:
+    why = Frozen("the model returns it")
+    for ref in leaves(facts.graph.output):
+        _freeze_value(facts, facts.values[ref.name], why)
+
+
+def _freeze_value(facts: Facts, value: Value, why: Frozen) -> None:
+    if isinstance(value, Items):
+        for item in value:
+            _freeze_value(facts, item, why)
+    elif value is not None:
+        for axis in value:
+            facts.solver.freeze(axis, why)  # type: ignore[arg-type]
+
+
+def _solution(facts: Facts) -> Axes:
+    """Everything that was said, with bound atoms replaced."""
+    memo: dict[Axis, Axis] = {}
+
+    def resolve(axis: Axis) -> Axis:
+        found = memo.get(axis)
+        if found is None:
+            found = memo[axis] = facts.solver.resolve(axis)
+        return found
+
+    def value(axes: Value) -> AxesOfValue:
+        if isinstance(axes, Items):
+            return Items(value(item) for item in axes)
+        return None if axes is None else tuple(resolve(a) for a in axes)  # type: ignore[arg-type]
+
+    weights = {name: tuple(map(resolve, axes)) for name, axes in facts.weights.items()}
+    values = {name: value(axes) for name, axes in facts.values.items()}
+    return Axes(
+        values=values,
+        weights=weights,
+        sizes={
+            name: tuple(type(s)(s.path, resolve(s.axis), s.start, s.stop) for s in sizes)
+            for name, sizes in facts.sizes.items()
+        },
+        frozen=_frozen(facts),
+        mixing=_mixing(facts),
+        roles=facts.roles,
+        pins={
+            name: tuple(type(p)(p.keyword, p.value, resolve(p.axis)) for p in pins)
+            for name, pins in facts.pins.items()
+        },
+        kinds=_kinds(facts),
+    )
+
+
+def _frozen(facts: Facts) -> dict[int, Frozen]:
+    found: dict[int, Frozen] = {}
+    for axes in (*facts.weights.values(), *map(_flat, facts.values.values())):
+        for axis in axes:
+            for atom in facts.solver.atoms(axis):
+                why = facts.solver.why_frozen(atom)
+                if why is not None:
+                    found[atom.id] = why
+    return found
+
+
+def _flat(value: Value) -> tuple[Axis, ...]:
+    if isinstance(value, Items):
+        return tuple(a for item in value for a in _flat(item))
+    return value or ()  # type: ignore[return-value]
+
+
+def _mixing(facts: Facts) -> dict[int, tuple[str, ...]]:
+    found: dict[int, dict[str, None]] = {}
+    for axis, node in facts.mixing:
+        for atom in facts.solver.atoms(axis):
+            found.setdefault(atom.id, {})[node] = None
+    return {atom: tuple(nodes) for atom, nodes in found.items()}
+
+
+def _kinds(facts: Facts) -> dict[int, str]:
+    """Heads or head_dim by an atom's first use as such; heads in groups are kv_heads * heads."""
+    found: dict[int, str] = {}
+    for axis, kind in facts.kinds:
+        factors = facts.solver.factors(axis)
+        for position, factor in enumerate(factors):
+            shared = kind == "heads" and len(factors) > 1 and position == 0
+            for atom in facts.solver.atoms(factor):
+                found.setdefault(atom.id, "kv_heads" if shared else kind)
+    return found

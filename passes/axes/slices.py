@@ -1,0 +1,272 @@
+"""Equations of the operators that cut an axis: slices, splits, padding, rolls, indexing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import accumulate
+
+from prunec.ir.axis import Axis, size
+from prunec.ir.graph import TensorType, WeightRef
+from prunec.passes.axes.shapes import broadcast
+from prunec.passes.axes.site import Dims, Items, Site, Unsupported, Value
+from prunec.passes.axes.solver import concat
+
+
+def slice_(site: Site) -> Value:
+    """``x[start:end:step]`` along one dimension; a step fixes the inner factor."""
+    axes = list(site.dims("self"))
+    dim = site.dimension(site.integer("dim"), len(axes))
+    axes[dim] = _sliced(site, axes[dim], site.shape()[dim])
+    return tuple(axes)
+
+
+def _sliced(site: Site, axis: Axis, length: int) -> Axis:
+    start, end, step = site.arg("start"), site.arg("end"), site.arg("step")
+    total = size(axis)
+    start, end = (0 if start is None else start), (total if end is None else end)
+    if not (isinstance(start, int) and isinstance(end, int) and isinstance(step, int)):
+        site.freeze(axis, "its bounds are computed at run time")
+        return site.fixed(length, "it is cut at run time")
+    first, last = slice(start, end).indices(total)[:2]
+    if length == total:
+        return axis
+    if site.solver.is_frozen(axis) or length == 0:
+        site.freeze(axis, "nothing is left of it")
+        return site.fixed(length, "it is a slice of a frozen axis")
+    if step != 1:
+        return _strided(site, axis, (first, last, step), length)
+    if first > 0:
+        site.counts(site.path("start"), axis, 0, first)
+    if last < total:
+        site.counts(site.path("end"), axis, 0, last)
+    return site.solver.slice(axis, first, last)
+
+
+def _strided(site: Site, axis: Axis, bounds: tuple[int, int, int], length: int) -> Axis:
+    first, last, step = bounds
+    total = size(axis)
+    parted = (
+        site.solver.split(axis, step)
+        if total % step == 0 and first < step and last == total
+        else None
+    )
+    if parted is None:
+        site.freeze(axis, "it is cut with a step")
+        return site.fixed(length, "it is cut with a step")
+    outer, inner = parted
+    site.freeze(inner, "it is cut with a step")
+    if site.arg("end") == total:
+        site.counts(site.path("end"), axis)
+    return outer
+
+
+def narrow(site: Site) -> Value:
+    """``x[start:start+length]`` along one dimension."""
+    axes = list(site.dims("self"))
+    dim, start, length = (
+        site.dimension(site.integer("dim"), len(axes)),
+        site.arg("start"),
+        site.arg("length"),
+    )
+    axis = axes[dim]
+    if not (isinstance(start, int) and isinstance(length, int)) or length == 0:
+        raise Unsupported("its bounds are computed at run time or empty")
+    first = start % size(axis)
+    site.counts(site.path("start"), axis, 0, first)
+    site.counts(site.path("length"), axis, first, first + length)
+    axes[dim] = site.solver.slice(axis, first, first + length)
+    return tuple(axes)
+
+
+def select(site: Site) -> Value:
+    """``x[index]`` along one dimension: that index alone cannot be removed."""
+    axes = list(site.dims("self"))
+    dim, index = site.dimension(site.integer("dim"), len(axes)), site.arg("index")
+    axis = axes.pop(dim)
+    if not isinstance(index, int):
+        site.freeze(axis, "it is indexed at run time")
+        return tuple(axes)
+    index %= size(axis)
+    if size(axis) > 1 and not site.solver.is_frozen(axis):
+        site.solver.slice(axis, index, index + 1)
+        site.counts(site.path("index"), axis, 0, index)
+    return tuple(axes)
+
+
+def split(site: Site) -> Value:
+    """split, chunk, tensor_split, split_with_sizes: consecutive segments.
+
+    The lengths are counted at the pseudo-path ``("sections", i)`` where the operator does not spell
+    them out.
+    """
+    dims = site.dims("self")
+    dim = site.dimension(site.integer("dim"), len(dims))
+    kinds = site.node.type
+    if not isinstance(kinds, tuple) or not all(
+        isinstance(k, TensorType) and 0 not in k.shape for k in kinds
+    ):
+        raise Unsupported("a section is empty")
+    lengths = [k.shape[dim] for k in kinds if isinstance(k, TensorType)]
+    axis = dims[dim]
+    if site.solver.is_frozen(axis):
+        sections = [site.fixed(n, "it is a section of a frozen axis") for n in lengths]
+        return Items(_replace(dims, dim, s) for s in sections)
+    explicit = next(
+        (n for n in ("split_sizes", "split_size") if isinstance(site.arg(n), tuple)), None
+    )
+    ends = list(accumulate(lengths))
+    for position, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
+        path = site.path(explicit, position) if explicit else ("sections", position)
+        site.counts(path, axis, start, end)
+    return Items(
+        _replace(dims, dim, site.solver.slice(axis, start, end))
+        for start, end in zip([0, *ends], ends, strict=False)
+    )
+
+
+def unbind(site: Site) -> Value:
+    """One result an index: the axis is frozen."""
+    axes = list(site.dims("self"))
+    axis = axes.pop(site.dimension(site.integer("dim"), len(axes)))
+    site.freeze(axis, "every index of it is a value of its own")
+    return Items(tuple(axes) for _ in range(size(axis)))
+
+
+def pad(site: Site) -> Value:
+    """Constant padding is a segment of its own, with no weight behind it; other modes mirror the
+    axis.
+    """
+    axes = list(site.dims("self"))
+    amounts = site.integers("pad")
+    constant = site.base == "constant_pad_nd" or site.arg("mode") == "constant"
+    for pair in range(len(amounts) // 2):
+        before, after = amounts[2 * pair], amounts[2 * pair + 1]
+        position = len(axes) - 1 - pair
+        axis = axes[position]
+        if before == after == 0:
+            continue
+        if not constant or before < 0 or after < 0:
+            site.freeze(axis, "it is mirrored or cropped by padding")
+            axes[position] = site.fixed(size(axis) + before + after, "it is padded")
+            continue
+        parts = [axis]
+        if before:
+            parts.insert(0, site.solver.fresh(before))
+            site.counts(site.path("pad", 2 * pair), parts[0])
+        if after:
+            parts.append(site.solver.fresh(after))
+            site.counts(site.path("pad", 2 * pair + 1), parts[-1])
+        axes[position] = concat(parts)
+    return tuple(axes)
+
+
+def roll(site: Site) -> Value:
+    """A rotation exchanges two segments; the shift counts the second one."""
+    axes = list(site.dims("self"))
+    dims = site.integers("dims")
+    shifts = site.arg("shifts")
+    if not dims or not isinstance(shifts, tuple) or len(shifts) != len(dims):
+        raise Unsupported("it rolls the flattened tensor or by a computed shift")
+    for position, (shift, dim) in enumerate(zip(shifts, dims, strict=True)):
+        axis = axes[dim]
+        if site.solver.is_frozen(axis) or not isinstance(shift, int):
+            site.freeze(axis, "it is rolled by a computed shift")
+            axes[dim] = site.fixed(size(axis), "it is rolled")
+        elif shift % size(axis):
+            boundary = size(axis) - shift % size(axis)
+            site.counts(site.path("shifts", position), axis, boundary, size(axis))
+            axes[dim] = concat([*reversed(site.solver.cut(axis, boundary))])
+    return tuple(axes)
+
+
+def flip(site: Site) -> Value:
+    """A reversed axis is not the axis: both stay as they are."""
+    axes = list(site.dims("self"))
+    for dim in site.integers("dims"):
+        site.freeze(axes[dim], "it is reversed")
+        axes[dim] = site.fixed(size(axes[dim]), "it is reversed")
+    return tuple(axes)
+
+
+def index(site: Site) -> Value:
+    """``x[i, :, j]`` with index tensors: indexed axes are frozen, the indices' own axes take their
+    place.
+    """
+    axes = site.dims("self")
+    given = site.arg("indices")
+    if not isinstance(given, tuple):
+        raise Unsupported("the indices are not a list")
+    tensors = {d: dims for d, item in enumerate(given) if (dims := site.dims_of(item)) is not None}
+    if not tensors or any(_is_mask(site, given[d]) for d in tensors):
+        raise Unsupported("it is indexed by a mask")
+    for d in tensors:
+        site.freeze(axes[d], "it is indexed")
+    picked = broadcast(site, list(tensors.values()))
+    rest = [a for d, a in enumerate(axes) if d not in tensors]
+    indexed = sorted(tensors)
+    together = indexed == list(range(indexed[0], indexed[-1] + 1))
+    at = indexed[0] if together else 0
+    return (*rest[:at], *picked, *rest[at:])
+
+
+def _is_mask(site: Site, item: object) -> bool:
+    name = getattr(item, "name", "")
+    kind = (
+        site.facts.graph.weight[name].type
+        if isinstance(item, WeightRef)
+        else site.facts.graph.types.get(name)
+    )
+    return isinstance(kind, TensorType) and kind.dtype in {"bool", "uint8"}
+
+
+def index_select(site: Site) -> Value:
+    axes = list(site.dims("self"))
+    dim = site.dimension(site.integer("dim"), len(axes))
+    site.freeze(axes[dim], "it is indexed")
+    axes[dim] = site.dims("index")[0] if site.dims("index") else site.fixed(1, "it is indexed")
+    return tuple(axes)
+
+
+def slice_scatter(site: Site) -> Value:
+    """A slice overwritten: the axis that is cut is frozen, the others are shared."""
+    axes, source = site.dims("self"), site.dims("src")
+    dim = site.dimension(site.integer("dim"), len(axes))
+    site.freeze(axes[dim], "a slice of it is overwritten")
+    if site.base == "slice_scatter":
+        site.freeze(source[dim], "it overwrites a slice")
+        source = (*source[:dim], *source[dim + 1 :])
+    for axis, other in zip((*axes[:dim], *axes[dim + 1 :]), source, strict=True):
+        site.unify(axis, other)
+    return axes
+
+
+def _replace(dims: Dims, position: int, axis: Axis) -> Dims:
+    return (*dims[:position], axis, *dims[position + 1 :])
+
+
+def getitem(site: Site) -> Value:
+    """One item of a tuple value."""
+    source, position = site.node.args[0], site.node.args[1]
+    value = site.facts.values[source.name]  # type: ignore[union-attr]
+    if value is None:
+        return site.opaque("it is an item of a value without axes")
+    return value[position]  # type: ignore[index,return-value]
+
+
+SLICES: dict[str, Callable[[Site], Value]] = {
+    "slice": slice_,
+    "narrow": narrow,
+    "select": select,
+    **dict.fromkeys(("split", "split_with_sizes", "chunk", "tensor_split"), split),
+    **dict.fromkeys(("unsafe_split", "unsafe_chunk", "unsafe_split_with_sizes"), split),
+    "unbind": unbind,
+    "pad": pad,
+    "constant_pad_nd": pad,
+    "roll": roll,
+    "flip": flip,
+    "index": index,
+    "index_select": index_select,
+    "slice_scatter": slice_scatter,
+    "select_scatter": slice_scatter,
+    "getitem": getitem,
+}

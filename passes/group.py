@@ -1,0 +1,110 @@
+"""Groups: the free atoms that lie in weights, each with all of its places and a name that a person
+recognises.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from prunec.ir.axis import Atom, atoms, mask
+from prunec.ir.graph import Graph
+from prunec.ir.group import Axes, Group, Place
+
+
+def run(graph: Graph, axes: Axes) -> tuple[Group, ...]:
+    """Every group of the graph, in the order in which their first weights stand in the model."""
+    found: dict[Atom, list[Place]] = {}
+    for weight, dims in axes.weights.items():
+        for dim, axis in enumerate(dims):
+            role = axes.roles.get((weight, dim), "scale")
+            for atom in dict.fromkeys(atoms(axis)):
+                if atom.id not in axes.frozen:
+                    found.setdefault(atom, []).append(Place(weight, dim, axis, role))
+    order = _order(graph)
+    return _distinct(tuple(_group(atom, places, axes, order) for atom, places in found.items()))
+
+
+def module_of(weight: str) -> str:
+    """Path of the module that owns a weight (``""`` for the root)."""
+    return weight.rpartition(".")[0]
+
+
+def _order(graph: Graph) -> dict[str, int]:
+    """Weight -> position of the first node that reads it."""
+    order: dict[str, int] = {}
+    for position, node in enumerate(graph.nodes):
+        for ref in node.weight_refs():
+            order.setdefault(ref.name, position)
+    return order
+
+
+def _group(atom: Atom, places: list[Place], axes: Axes, order: Mapping[str, int]) -> Group:
+    places = sorted(places, key=lambda p: order.get(p.weight, -1))
+    producers = _modules(p for p in places if p.role == "produce")
+    kind = axes.kinds.get(atom.id, "channels")
+    return Group(
+        name=_name(producers or _modules(places)) + ("" if kind == "channels" else f" {kind}"),
+        atom=atom,
+        kind=kind,
+        places=tuple(places),
+        producers=producers,
+        consumers=_modules(p for p in places if p.role == "consume"),
+        mixing=axes.mixing.get(atom.id, ()),
+    )
+
+
+def _modules(places: Iterable[Place]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(module_of(p.weight) for p in places))
+
+
+def _name(modules: tuple[str, ...]) -> str:
+    """One module's path; siblings in braces; otherwise the part of the model that most of them lie
+    in.
+    """
+    if len(modules) == 1:
+        return modules[0] or "model"
+    parents = {m.rpartition(".")[0] for m in modules}
+    if len(parents) == 1 and len(modules) <= 4:
+        names = ",".join(m.rpartition(".")[2] for m in modules)
+        parent = parents.pop()
+        return f"{parent}.{{{names}}}" if parent else f"{{{names}}}"
+    return f"{_home(modules)} residual"
+
+
+def _home(modules: tuple[str, ...]) -> str:
+    """The longest path that holds more than half of the modules, a lone stem not counted."""
+    best = ""
+    ancestors = Counter(
+        ".".join(parts[:n])
+        for m in modules
+        for parts in [m.split(".")]
+        for n in range(1, len(parts))
+    )
+    for path, count in ancestors.items():
+        if 2 * count > len(modules) and len(path) > len(best):
+            best = path
+    return best or modules[-1].partition(".")[0]
+
+
+def _distinct(groups: tuple[Group, ...]) -> tuple[Group, ...]:
+    """Tell groups of one name apart by where they lie in their first place, then by a number."""
+    counts = Counter(g.name for g in groups)
+    named = [replace(g, name=f"{g.name}{_range(g)}") if counts[g.name] > 1 else g for g in groups]
+    seen: Counter[str] = Counter()
+    result = []
+    for group in named:
+        seen[group.name] += 1
+        number = seen[group.name]
+        result.append(group if number == 1 else replace(group, name=f"{group.name} #{number}"))
+    return tuple(result)
+
+
+def _range(group: Group) -> str:
+    """The indices that the group spans in its first place: ``[16:32]``."""
+    without = {group.atom.id: np.zeros(group.size, dtype=bool)}
+    indices = np.flatnonzero(~mask(group.places[0].axis, without))
+    return f"[{indices[0]}:{indices[-1] + 1}]"

@@ -1,0 +1,114 @@
+"""Diagnostics: what is wrong, where, and what to do about it.
+
+Every fault that a user can cause is a `Diagnostic` with a stable code; a stage collects all of its faults and raises one
+`PruneError`. A broken invariant of the compiler itself is an `InternalError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A text that diagnostics point into. ``name`` is shown to the user (a path, or ``<spec>``)."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A region of a source; lines and columns count from 1, ``end_column`` is exclusive."""
+
+    source: Source
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding. ``label`` stands at the caret, ``notes`` below it, ``help`` says what to do."""
+
+    code: str
+    message: str
+    severity: Severity = "error"
+    span: Span | None = None
+    label: str = ""
+    notes: tuple[str, ...] = ()
+    help: str | None = None
+
+    def __str__(self) -> str:
+        return render(self)
+
+
+class PruneError(Exception):
+    """One or more faults that the user can mend.
+
+    Attributes:
+        diagnostics: the faults, in source order.
+    """
+
+    def __init__(self, *diagnostics: Diagnostic) -> None:
+        self.diagnostics = diagnostics
+        super().__init__("\n\n".join(map(render, diagnostics)))
+
+
+class InternalError(Exception):
+    """An invariant of the compiler is broken; please report it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"internal error: {message}\nThis is a defect of prunec; please report it.")
+
+
+def render(diagnostic: Diagnostic) -> str:
+    """The diagnostic as text, with the source line and a caret under the place that it names."""
+    lines = [f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"]
+    margin = " "
+    if diagnostic.span is not None:
+        margin = " " * len(str(diagnostic.span.line))
+        lines += _excerpt(diagnostic.span, diagnostic.label, margin)
+    lines += [f"{margin} = note: {note}" for note in diagnostic.notes]
+    if diagnostic.help is not None:
+        lines.append(f"{margin} = help: {diagnostic.help}")
+    return "\n".join(lines)
+
+
+def nearest(word: str, known: Iterable[str], count: int = 3) -> str | None:
+    """``did you mean ...?`` for the known words nearest to ``word``, or None when nothing is near."""
+    close = get_close_matches(word, sorted(set(known)), n=count, cutoff=0.5)
+    return f"did you mean {' or '.join(f'`{c}`' for c in close)}?" if close else None
+
+
+def _excerpt(span: Span, label: str, margin: str) -> list[str]:
+    head = f"{margin}--> {span.source.name}:{span.line}:{span.column}"
+    rows = span.source.text.split("\n")
+    if not 1 <= span.line <= len(rows):
+        return [head]
+    row = rows[span.line - 1].expandtabs(1)
+    end = span.end_column if span.end_line == span.line else len(row) + 1
+    carets = "^" * max(1, end - span.column)
+    shown, offset = _window(row, span.column)
+    pointer = " " * (span.column - 1 - offset) + carets[: max(1, 96 - (span.column - 1 - offset))]
+    return [
+        head,
+        f"{margin} |",
+        f"{span.line} | {shown}",
+        f"{margin} | {pointer} {label}".rstrip(),
+        f"{margin} |",
+    ]
+
+
+def _window(row: str, column: int, width: int = 96) -> tuple[str, int]:
+    """At most ``width`` characters of a row around a column, and how many were cut in front."""
+    if len(row) <= width:
+        return row, 0
+    offset = max(0, column - 1 - width // 3)
+    return row[offset : offset + width], offset

@@ -1,0 +1,1 @@
+"""Data of the compiler: graphs, axes, groups, plans. Frozen, and without tensors."""

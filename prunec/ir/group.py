@@ -1,0 +1,112 @@
+"""Groups: the axes that can lose channels, with every place that a channel occupies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from prunec.ir.axis import Atom, Axis
+
+Role = Literal["produce", "consume", "scale"]
+# The axes of a value: one per dimension of a tensor, a tuple of those for a tuple value, None for a
+# number.
+AxesOfValue: TypeAlias = "tuple[Axis, ...] | tuple[AxesOfValue, ...] | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """Why an axis cannot change: the reason in words, and the node (with its source line) that says
+    so.
+    """
+
+    reason: str
+    node: str | None = None
+    line: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SizeOf:
+    """Where an argument of a node counts channels: it equals what remains of ``axis[start:stop]``.
+
+    ``path`` leads to the argument: ``(1, 2)`` is ``args[1][2]``, ``("scale",)`` a keyword.
+    """
+
+    path: tuple[int | str, ...]
+    axis: Axis
+    start: int = 0
+    stop: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """A keyword that a node must be given once ``axis`` shrinks: its default was derived from the
+    dense size.
+    """
+
+    keyword: str
+    value: float
+    axis: Axis
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The solved axes of a graph.
+
+    ``values[name]`` has one axis per dimension, or one tuple of them per item of a tuple value;
+    ``None`` stands for what is no tensor. ``weights[name]`` likewise. ``sizes[node]`` are the
+    arguments that must be re-computed; ``frozen[atom id]`` says why an atom stays; ``mixing[atom
+    id]`` names the nodes that mix its channels (LayerNorm, softmax, mean), whose meaning on a slim
+    model is "the same op on the kept slice". ``roles[(weight, dim)]`` says what a weight does with
+    an axis: a convolution produces its output channels and consumes its input channels, a norm
+    scales. ``pins[node]`` are keywords to make explicit. ``kinds[atom id]`` is ``heads`` or
+    ``head_dim`` where attention uses the atom as such.
+    """
+
+    values: Mapping[str, AxesOfValue]
+    weights: Mapping[str, tuple[Axis, ...]]
+    sizes: Mapping[str, tuple[SizeOf, ...]]
+    frozen: Mapping[int, Frozen]
+    mixing: Mapping[int, tuple[str, ...]]
+    roles: Mapping[tuple[str, int], Role]
+    pins: Mapping[str, tuple[Pinned, ...]] = field(default_factory=dict)
+    kinds: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One dimension of one weight in which a group's channels lie, at the indices that ``axis``
+    gives.
+    """
+
+    weight: str
+    dim: int
+    axis: Axis
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A free atom with all its places. Removing channel k is `index_select` of every place.
+
+    ``name`` is unique and readable (``layer1.0.conv1``, ``layer2 residual``); ``kind`` is
+    ``channels``, ``heads``, ``kv_heads``, ``head_dim`` or ``groups``. ``producers`` and
+    ``consumers`` are module paths in graph order. ``mixing`` lists nodes that mix the channels:
+    empty means that removing a channel equals zeroing it (the group is exact).
+    """
+
+    name: str
+    atom: Atom
+    kind: str
+    places: tuple[Place, ...]
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
+    mixing: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        return self.atom.size
+
+    @property
+    def exact(self) -> bool:
+        return not self.mixing

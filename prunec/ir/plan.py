@@ -1,0 +1,67 @@
+"""Scores and plans: which channels to keep, and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunec.ir.axis import Mask
+from prunec.ir.group import Group
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranking:
+    """How one group is best shortened: the order of removal, and the loss that each length of it
+    costs.
+
+    ``order``: int64[size], a permutation of the channels, first to go first. ``loss``: float64[size
+    + 1], non-decreasing, ``loss[k]`` is the damage after removing ``order[:k]``; ``loss[0] == 0``.
+    Losses of different groups are comparable.
+    """
+
+    order: NDArray[np.int64]
+    loss: NDArray[np.float64]
+
+    def keep(self, width: int) -> tuple[int, ...]:
+        """Indices kept, ascending, when ``width`` channels stay."""
+        return tuple(sorted(int(k) for k in self.order[len(self.order) - width :]))
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One cost of the plan: what, where, dense and slim values, the bound if any."""
+
+    metric: str
+    scope: str | None
+    dense: int
+    slim: int
+    bound: int | None = None
+
+    @property
+    def holds(self) -> bool:
+        return self.bound is None or self.slim <= self.bound
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which channels every group keeps. A group that is not named keeps all of its channels."""
+
+    keep: Mapping[str, tuple[int, ...]]
+    solver: str = ""
+    objective: float = 0.0
+    bound: float | None = None
+    costs: tuple[Cost, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    def masks(self, groups: tuple[Group, ...]) -> dict[int, Mask]:
+        """Atom id -> boolean mask, for the groups that lose channels."""
+        found: dict[int, Mask] = {}
+        for group in groups:
+            kept = self.keep.get(group.name)
+            if kept is not None and len(kept) < group.size:
+                found[group.atom.id] = np.zeros(group.size, dtype=bool)
+                found[group.atom.id][list(kept)] = True
+        return found
