@@ -1,0 +1,16 @@
+"""Greedy: from the full widths, always the step that loses least per true cost saved."""
+
+from __future__ import annotations
+
+from prunec.diagnostics import InternalError
+from prunec.passes.allocate import refine
+from prunec.passes.allocate.table import Table
+from prunec.passes.polynomial import Integers
+
+
+def run(table: Table) -> Integers:
+    """Choices that fit."""
+    found = refine.shrink(table, table.full)
+    if found is None:
+        raise InternalError("the smallest widths meet the budgets, yet greedy removal does not")
+    return refine.polish(table, found)

@@ -1,0 +1,101 @@
+"""Linear programming: continuous widths, convex losses, and the costs linearised again and again.
+
+Each group's loss becomes its lower convex hull, a sum of segments of rising slope, so that one
+linear programme solves the continuous problem for linear costs, several budgets at once. The costs
+are linearised at the last solution, within a trust region that shrinks. This is ITPruner's linear
+objective under a posynomial budget (Zheng et al., 2021), with its ratios bounded below by the
+floors and its objective on the scale of the losses.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from scipy.optimize import linprog
+
+from prunec.passes.allocate import refine, uniform
+from prunec.passes.allocate.table import Table
+from prunec.passes.polynomial import Floats, Integers
+
+RADII = 0.5 * 0.75 ** np.arange(16)
+"""The trust regions, as fractions of what each width can vary."""
+PENALTY = 1e4
+"""Price of exceeding a linearised budget by all of it, where removing everything removable costs
+one."""
+
+
+def run(table: Table) -> Integers:
+    """Choices that fit: the best of the rounded solutions, refined."""
+    start = uniform.common(table)
+    candidates = [refine.fill(table, start)]
+    if table.losses.max(initial=0.0) > 0:
+        hull, x = _Hull(table), table.width(start).astype(np.float64)
+        for radius in RADII:
+            x = _solve(table, hull, x, float(radius))
+            rounded = refine.shrink(table, _floor(table, x))
+            if rounded is not None:
+                candidates.append(refine.fill(table, rounded))
+    return refine.exchange(table, min(candidates, key=table.loss))
+
+
+class _Hull:
+    """The segments of all lower hulls: group, where it starts above the smallest width, length,
+    slope."""
+
+    def __init__(self, table: Table) -> None:
+        found = [
+            (group, float(a - row[0]), float(b - a), (high - low) / (a - b))
+            for group, (row, losses) in enumerate(zip(table.widths, table.losses, strict=True))
+            for (a, high), (b, low) in _segments(row, losses)
+        ]
+        self.group = np.array([group for group, *_ in found], dtype=np.intp)
+        _, self.start, self.length, self.slope = np.array(found, dtype=np.float64).T
+        self.slope /= table.losses[:, 0].sum()
+
+
+def _segments(
+    widths: Integers, losses: Floats
+) -> pairwise[tuple[tuple[float, float], tuple[float, float]]]:
+    """Consecutive vertices of the lower convex hull (Andrew's monotone chain)."""
+    hull: list[tuple[float, float]] = []
+    for point in sorted(set(zip(widths.tolist(), losses.tolist(), strict=True))):
+        while len(hull) > 1 and _turns_right(hull[-2], hull[-1], point):
+            hull.pop()
+        hull.append(point)
+    return pairwise(hull)
+
+
+def _turns_right(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> bool:
+    return (b[1] - a[1]) * (c[0] - b[0]) >= (c[1] - b[1]) * (b[0] - a[0])
+
+
+def _solve(table: Table, hull: _Hull, x: Floats, radius: float) -> Floats:
+    """One linear programme: how much of each segment to use, and by how much each budget is
+    exceeded."""
+    least = table.widths[:, 0].astype(np.float64)
+    reach = radius * (table.widths[:, -1] - least)
+    low = np.clip((x - reach - least)[hull.group] - hull.start, 0, hull.length)
+    high = np.clip((x + reach - least)[hull.group] - hull.start, 0, hull.length)
+    gradients = [c.gradient(x) / b for c, b in zip(table.costs, table.bounds, strict=True)]
+    rows = np.stack([g[hull.group] for g in gradients])
+    room = [
+        1 - cost.real(x) / bound + gradient @ (x - least)
+        for cost, bound, gradient in zip(table.costs, table.bounds, gradients, strict=True)
+    ]
+    budgets = len(table.costs)
+    solved = linprog(
+        np.append(hull.slope, np.full(budgets, PENALTY)),
+        A_ub=np.hstack([rows, -np.eye(budgets)]),
+        b_ub=np.array(room),
+        bounds=np.concatenate([np.stack([low, high], axis=1), [[0, np.inf]] * budgets]),
+        method="highs",
+    )
+    if solved.x is None:
+        return x
+    return least + np.bincount(hull.group, solved.x[: len(hull.group)], minlength=len(least))
+
+
+def _floor(table: Table, x: Floats) -> Integers:
+    below = table.widths <= x[:, None] + 1e-6
+    return np.clip(below.sum(axis=1) - 1, 0, table.full)

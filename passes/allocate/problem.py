@@ -1,0 +1,175 @@
+"""What an allocator is asked: groups with their losses, the widths that they may have, and hard
+budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from prunec.diagnostics import Diagnostic, InternalError, PruneError, Span
+from prunec.ir.group import Group
+from prunec.ir.plan import Cost, Ranking
+from prunec.passes.cost import Costs, Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A hard upper bound on a cost.
+
+    ``scope`` are module paths (None: the whole model) and ``where`` how the user wrote them;
+    ``text`` is the user's target, such as ``macs <= 50%``.
+    """
+
+    metric: Metric
+    bound: int
+    text: str
+    scope: frozenset[str] | None = None
+    where: str | None = None
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Choose a width for every group.
+
+    ``rankings`` and ``widths`` are by the name of the group; a group without a ranking keeps its
+    full width. ``widths`` are ascending, at least 1, and end at the full width; a group without an
+    entry may have any.
+    """
+
+    groups: tuple[Group, ...]
+    rankings: Mapping[str, Ranking]
+    costs: Costs
+    budgets: tuple[Budget, ...]
+    widths: Mapping[str, tuple[int, ...]]
+
+    def allowed(self, group: Group) -> tuple[int, ...]:
+        """The widths that a group may have."""
+        if group.name not in self.rankings:
+            return (group.size,)
+        found = self.widths.get(group.name) or tuple(range(1, group.size + 1))
+        if found[0] < 1 or found[-1] != group.size or list(found) != sorted(set(found)):
+            raise InternalError(f"illegal widths for {group.name} of size {group.size}: {found}")
+        return found
+
+    def loss(self, group: Group, width: int) -> float:
+        """The loss of a group that keeps ``width`` channels."""
+        ranking = self.rankings.get(group.name)
+        return 0.0 if ranking is None else float(ranking.loss[group.size - width])
+
+    def cost(self, budget: Budget, widths: Mapping[str, int] | None = None) -> int:
+        """The true cost that a budget bounds; ``widths`` by the name of the group (absent:
+        full)."""
+        return self.costs.total(budget.metric, self._by_atom(widths or {}), budget.scope)
+
+    def report(self, widths: Mapping[str, int]) -> tuple[Cost, ...]:
+        """Dense and slim MACs and parameters of the whole model, then every budget in a scope."""
+        whole: tuple[Metric, ...] = ("macs", "params")
+        bounds = {
+            m: [b.bound for b in self.budgets if b.metric == m and not b.scope] for m in whole
+        }
+        atoms = self._by_atom(widths)
+        found = [
+            Cost(
+                metric,
+                None,
+                self.costs.total(metric),
+                self.costs.total(metric, atoms),
+                min(bounds[metric], default=None),
+            )
+            for metric in whole
+        ]
+        return tuple(found) + tuple(
+            Cost(b.metric, b.where or b.text, self.cost(b), self.cost(b, widths), b.bound)
+            for b in self.budgets
+            if b.scope
+        )
+
+    def _by_atom(self, widths: Mapping[str, int]) -> dict[int, int]:
+        return {g.atom.id: widths[g.name] for g in self.groups if g.name in widths}
+
+
+def allowed_widths(size: int, least: int = 1, multiple: int = 1) -> tuple[int, ...]:
+    """The legal widths of a group, ascending: multiples from ``least`` on, and always the full
+    width.
+
+    >>> allowed_widths(20, least=6, multiple=8)
+    (8, 16, 20)
+    """
+    floor = min(max(least, 1), size)
+    below = range(-(-floor // multiple) * multiple, size, multiple)
+    return (*below, size)
+
+
+def check(problem: Problem) -> tuple[str, ...]:
+    """Raise when a budget cannot be met, or when all of them already are; else what to tell the
+    user."""
+    dense = {b: problem.cost(b) for b in problem.budgets}
+    least = {g.name: problem.allowed(g)[0] for g in problem.groups}
+    beyond = [b for b in problem.budgets if problem.cost(b, least) > b.bound]
+    if beyond:
+        raise PruneError(*(_unreachable(problem, b, dense[b], least) for b in beyond))
+    if all(dense[b] <= b.bound for b in problem.budgets):
+        raise PruneError(*(_already_met(b, dense[b]) for b in problem.budgets))
+    met = [b for b in problem.budgets if dense[b] <= b.bound]
+    fixed = [g for g in problem.groups if g.name in problem.rankings and g.size == least[g.name]]
+    return (
+        *(f"`{b.text}` already holds in the dense model ({amount(dense[b])})" for b in met),
+        *(f"{g.name} keeps all {g.size}: no smaller width is allowed" for g in fixed),
+    )
+
+
+def amount(number: int) -> str:
+    """A count for people, four digits at most: 212430 is ``212.4K``."""
+    for unit, scale in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("K", 10**3)):
+        if number >= scale:
+            return f"{number / scale:.4g}{unit}"
+    return str(number)
+
+
+def _unreachable(
+    problem: Problem, budget: Budget, dense: int, least: Mapping[str, int]
+) -> Diagnostic:
+    reachable = problem.cost(budget, least)
+    bare = problem.cost(budget, {g.name: 1 for g in problem.groups if g.name in problem.rankings})
+    if bare <= budget.bound:
+        help_ = "lower `keep` or `multiple of`: the smallest widths that they allow cost too much"
+    else:
+        help_ = "prune more groups, or ask for less: what is frozen or unselected costs too much"
+    fixed = [g.name for g in problem.groups if g.name not in problem.rankings]
+    notes = [f"dense: {amount(dense)}; one channel in every selected group: {amount(bare)}"]
+    if fixed:
+        more = f" and {len(fixed) - 4} more" if len(fixed) > 4 else ""
+        notes.append(f"free, but not selected: {', '.join(fixed[:4])}{more}")
+    asked, found = amount(budget.bound), amount(reachable)
+    if asked == found:
+        asked, found = f"{budget.bound:_}", f"{reachable:_}"
+    return Diagnostic(
+        "P0601",
+        f"target `{budget.text}` cannot be reached",
+        span=budget.span,
+        label=f"at least {found}, asked {asked}",
+        notes=tuple(notes),
+        help=help_,
+    )
+
+
+def _already_met(budget: Budget, dense: int) -> Diagnostic:
+    return Diagnostic(
+        "P0602",
+        f"target `{budget.text}` is already met",
+        span=budget.span,
+        label=f"the dense model has {amount(dense)}, asked {amount(budget.bound)}",
+        help="there is nothing to prune: ask for less than the model costs now",
+    )
+
+
+def losses(problem: Problem, group: Group) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """The loss at every allowed width: float64[widths], never increasing."""
+    ranking = problem.rankings[group.name]
+    if len(ranking.loss) != group.size + 1 or not np.isfinite(ranking.loss).all():
+        raise InternalError(f"the ranking of {group.name} does not fit it, or is not finite")
+    removed = group.size - np.array(problem.allowed(group))
+    return np.maximum.accumulate(ranking.loss)[removed]

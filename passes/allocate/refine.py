@@ -1,0 +1,110 @@
+"""Local moves that every solver shares: shrink until the budgets hold, use up what is left,
+exchange.
+
+All of them look at the true costs. Loss is weighed against cost relative to its bound, summed over
+the budgets.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from prunec.passes.allocate.table import Table
+from prunec.passes.polynomial import Floats, Integers
+
+EFFORT = 3000
+"""Exchanges tried at most."""
+
+
+def shrink(table: Table, choice: Integers, hold: int | None = None) -> Integers | None:
+    """Take the step that loses least per true cost saved until every budget holds.
+
+    A step is the next smaller width of one group; savings count in budgets that are still exceeded.
+    ``hold`` is a group that must not move; None when the others alone cannot meet the budgets.
+    """
+    choice = choice.copy()
+    while True:
+        x = table.width(choice)
+        down = np.maximum(choice - 1, 0)
+        lower = table.widths[table.rows, down]
+        saved = np.zeros(len(choice))
+        for cost, bound in zip(table.costs, table.bounds, strict=True):
+            if cost.value(x) > bound:
+                now = cost.curves(x, np.stack([x, lower], axis=1))
+                saved += (now[:, 0] - now[:, 1]) / bound
+        if hold is not None:
+            saved[hold] = 0
+        if not saved.any():
+            return choice if table.fits(choice) else None
+        added = table.losses[table.rows, down] - table.losses[table.rows, choice]
+        choice[_cheapest(added, saved)] -= 1
+
+
+def fill(table: Table, choice: Integers, hold: int | None = None) -> Integers:
+    """Widen the group that gains most per cost, to any width that fits, until nothing that gains
+    fits."""
+    choice = choice.copy()
+    while True:
+        gain = table.losses[table.rows, choice][:, None] - table.losses
+        possible = gain > 0
+        if hold is not None:
+            possible[hold] = False
+        spent = np.zeros(gain.shape)
+        for curve, bound in zip(table.curves(choice), table.bounds, strict=True):
+            possible &= curve <= bound
+            spent += (curve - curve[table.rows, choice][:, None]) / bound
+        if not possible.any():
+            return choice
+        worth = np.full(gain.shape, -1.0)
+        np.divide(gain, spent, out=worth, where=possible & (spent > 0))
+        worth[possible & (spent <= 0)] = np.inf
+        group, option = divmod(int(worth.argmax()), worth.shape[1])
+        choice[group] = option
+
+
+def exchange(table: Table, choice: Integers, effort: int = EFFORT) -> Integers:
+    """Move one group, let the others make room or use the room, keep what is better; until nothing
+    helps.
+
+    The result is never worse than ``choice``, which must fit.
+    """
+    best, loss = choice, table.loss(choice)
+    improved = True
+    while improved:
+        improved = False
+        for step in (1, -1, 2, -2, 4, -4, 8, -8):
+            for group in range(len(choice)):
+                moved = _moved(table, best, group, step)
+                if moved is None:
+                    continue
+                if (effort := effort - 1) < 0:
+                    return best
+                found = shrink(table, moved, hold=group)
+                if found is None:
+                    continue
+                found = fill(table, found, hold=group)
+                found_loss = table.loss(found)
+                if found_loss < loss - 1e-12 * abs(loss):
+                    best, loss, improved = found, found_loss, True
+    return best
+
+
+def polish(table: Table, choice: Integers) -> Integers:
+    """The common last step: fill, then exchange."""
+    return exchange(table, fill(table, choice))
+
+
+def _moved(table: Table, choice: Integers, group: int, step: int) -> Integers | None:
+    option = int(choice[group]) + step
+    if not 0 <= option < table.counts[group]:
+        return None
+    moved = choice.copy()
+    moved[group] = option
+    return moved
+
+
+def _cheapest(added: Floats, saved: Floats) -> int:
+    """The least loss per saving; of equals, the one that saves most."""
+    price = np.full(len(saved), np.inf)
+    np.divide(added, saved, out=price, where=saved > 0)
+    return int(np.where(price == price.min(), saved, -1.0).argmax())

@@ -1,0 +1,157 @@
+"""A `Problem` in numbers: what the solvers work on.
+
+Only groups that a binding budget touches are in it; every other keeps its full width. A solution is
+a vector of choices, int64[groups], each an index into the group's row of ``widths``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from prunec.passes.allocate.problem import Problem, losses
+from prunec.passes.polynomial import Floats, Integers, Polynomial
+
+OPTIONS = 256
+"""Widths looked at per group: more are thinned evenly."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Options and budgets.
+
+    ``widths``: int64[groups, k] ascending, rows padded by repeating the full width; ``losses``:
+    float64 of the same shape, never increasing along a row; ``counts``: int64[groups], the options
+    of each. ``costs`` are polynomials in the widths, which must not exceed ``bounds``. ``kept``
+    says, for a thinned table, where its options are in the one that it came from.
+    """
+
+    names: tuple[str, ...]
+    widths: Integers
+    losses: Floats
+    counts: Integers
+    costs: tuple[Polynomial, ...]
+    bounds: tuple[int, ...]
+    kept: tuple[Integers, ...] = ()
+
+    @classmethod
+    def build(cls, problem: Problem) -> Table:
+        """All allowed widths; budgets that hold in the dense model are left out, for they always
+        hold."""
+        binding = [b for b in problem.budgets if problem.cost(b) > b.bound]
+        totals = [problem.costs.monomials(b.metric, b.scope) for b in binding]
+        touched = {atom for total in totals for monomial in total for atom in monomial}
+        groups = [
+            g
+            for g in problem.groups
+            if g.atom.id in touched and g.name in problem.rankings and len(problem.allowed(g)) > 1
+        ]
+        unknowns = [g.atom.id for g in groups]
+        return cls.of(
+            tuple(g.name for g in groups),
+            [np.array(problem.allowed(g), dtype=np.int64) for g in groups],
+            [losses(problem, g) for g in groups],
+            tuple(Polynomial.compile(t, unknowns, problem.costs.sizes) for t in totals),
+            tuple(b.bound for b in binding),
+        )
+
+    @classmethod
+    def of(
+        cls,
+        names: tuple[str, ...],
+        widths: Sequence[Integers],
+        losses: Sequence[Floats],
+        costs: tuple[Polynomial, ...],
+        bounds: tuple[int, ...],
+    ) -> Table:
+        """From one array of widths and one of losses for each group."""
+        longest = max(map(len, widths), default=0)
+        shape = (len(names), longest)
+        return cls(
+            names,
+            np.array([_stretched(w, longest) for w in widths], np.int64).reshape(shape),
+            np.array([_stretched(v, longest) for v in losses], np.float64).reshape(shape),
+            np.array([len(w) for w in widths], np.int64),
+            costs,
+            bounds,
+        )
+
+    def thinned(self, options: int, pareto: bool = False) -> Table:
+        """At most ``options`` per group, evenly spread, the smallest width included.
+
+        With ``pareto``, first drop every width as lossy as a smaller one.
+        """
+        kept = []
+        for row, count in zip(self.losses, self.counts, strict=True):
+            found = np.arange(count)
+            if pareto:
+                found = found[np.append(True, np.diff(row[:count]) < 0)]
+            if len(found) > options:
+                found = found[np.linspace(0, len(found) - 1, options).round().astype(np.int64)]
+            kept.append(found)
+        thin = Table.of(
+            self.names,
+            [row[k] for row, k in zip(self.widths, kept, strict=True)],
+            [row[k] for row, k in zip(self.losses, kept, strict=True)],
+            self.costs,
+            self.bounds,
+        )
+        return replace(thin, kept=tuple(kept))
+
+    def original(self, choice: Integers) -> Integers:
+        """Choices of this table as choices of the table that it was thinned from."""
+        return np.array([k[c] for k, c in zip(self.kept, choice, strict=True)], dtype=np.int64)
+
+    def nearest(self, choice: Integers) -> Integers:
+        """Choices of the table that this was thinned from, rounded down: what fitted still fits."""
+        pairs = zip(self.kept, choice, strict=True)
+        below = [np.searchsorted(k, c, side="right") - 1 for k, c in pairs]
+        return np.array(below, dtype=np.int64)
+
+    @property
+    def least(self) -> Integers:
+        """The choice of the smallest widths."""
+        return np.zeros(len(self.names), dtype=np.int64)
+
+    @property
+    def full(self) -> Integers:
+        """The choice of the full widths."""
+        return self.counts - 1
+
+    @cached_property
+    def rows(self) -> Integers:
+        return np.arange(len(self.names))
+
+    def width(self, choice: Integers) -> Integers:
+        """Choices, int64[..., groups], as widths."""
+        return self.widths[self.rows, choice]
+
+    def loss(self, choice: Integers) -> float:
+        """The sum of the losses."""
+        return float(self.losses[self.rows, choice].sum())
+
+    def usage(self, choice: Integers) -> Floats:
+        """Cost over bound, for each budget."""
+        x = self.width(choice)
+        return np.array([c.value(x) / b for c, b in zip(self.costs, self.bounds, strict=True)])
+
+    def fits(self, choice: Integers) -> bool:
+        """Whether every budget holds, exactly."""
+        x = self.width(choice)
+        return all(c.value(x) <= b for c, b in zip(self.costs, self.bounds, strict=True))
+
+    def curves(self, choice: Integers) -> list[Integers]:
+        """For each budget the true costs when one group alone moves: int64[groups, k]."""
+        x = self.width(choice)
+        return [cost.curves(x, self.widths) for cost in self.costs]
+
+    def named(self, choice: Integers) -> Mapping[str, int]:
+        """Width by group."""
+        return dict(zip(self.names, self.width(choice).tolist(), strict=True))
+
+
+def _stretched(values: Integers | Floats, length: int) -> Integers | Floats:
+    return np.pad(values, (0, length - len(values)), mode="edge")

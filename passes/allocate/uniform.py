@@ -1,0 +1,37 @@
+"""Uniform: the largest keep ratio that all groups can share, then what is left over goes where it
+gains most."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from prunec.passes.allocate import refine
+from prunec.passes.allocate.table import Table
+from prunec.passes.polynomial import Integers
+
+
+def run(table: Table) -> Integers:
+    """Choices that fit; a group whose floor is above the ratio stays at its floor."""
+    return refine.fill(table, common(table))
+
+
+def common(table: Table) -> Integers:
+    """The largest common ratio itself, found by bisection over the ratios at which some width
+    changes."""
+    ratios = table.widths / table.widths[:, -1:]
+    breaks = np.unique(ratios)
+    low, high = 0, len(breaks)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if table.fits(_below(table, breaks[middle])):
+            low = middle
+        else:
+            high = middle
+    return _below(table, breaks[low])
+
+
+def _below(table: Table, ratio: float) -> Integers:
+    """The widest option of every group that keeps at most ``ratio`` of it, or its narrowest."""
+    within = table.widths / table.widths[:, -1:] <= ratio
+    chosen: Integers = np.minimum(np.maximum(within.sum(axis=1) - 1, 0), table.full)
+    return chosen

@@ -1,0 +1,109 @@
+"""The walk that repairs share: dense and slim model side by side, node by node, over the whole calibration set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from prunec.ir.graph import Argument, Graph, Node, Ref
+from prunec.passes.batches import Batch
+from prunec.passes.execute import Tape, schedule
+from prunec.passes.repair.norm import BatchNorm, along, batch_norm
+from prunec.passes.shrink import Shrunk, select
+
+PASSIVE = ("aten.dropout", "aten.dropout_", "aten.alias", "aten.clone", "aten.contiguous")
+SUMS = ("aten.add.Tensor", "aten.add_.Tensor")
+ROUNDING = 1e-10
+"""Relative squared error below which two values are the same but for rounding in float32."""
+TINY = 1e-6
+"""A batch-norm factor below which nothing is corrected through it."""
+
+
+class Walk:
+    """Both models at one point of the graph. A repair reads values and targets and changes ``slim.weights``."""
+
+    def __init__(
+        self, graph: Graph, weights: Mapping[str, Tensor], shrunk: Shrunk, batches: Sequence[Batch]
+    ) -> None:
+        self.nodes = schedule(graph)
+        self.shrunk = shrunk
+        self.dense = Tape(graph, weights, batches, self.nodes)
+        self.slim = Tape(shrunk.graph, shrunk.weights, batches, self.nodes)
+        self.original = self.slim.weights | {}
+        self.batches = range(len(batches))
+        self._readers = Counter(r.name for n in shrunk.graph.nodes for r in n.weight_refs())
+
+    def node(self, name: str) -> Node:
+        """The slim node of this name."""
+        return self.shrunk.graph.node[name]
+
+    def target(self, name: str, batch: int) -> Tensor:
+        """What a slim value should be: the dense one on the kept channels, such that sums come out as in the dense model.
+
+        Where the value is on its way into a residual sum whose other operand is already computed and already off, it
+        has that error to make up for: the target is corrected through the (per-channel, linear) way there.
+        """
+        dense = self.select(name, batch)
+        correction = self._correction(name, batch)
+        return dense if correction is None else dense + correction
+
+    def select(self, name: str, batch: int) -> Tensor:
+        """The dense value on the kept channels."""
+        return select(self.dense.values[name][batch], self.shrunk.values[name])
+
+    def owned(self, *weights: str) -> bool:
+        """Whether one node alone reads each of these weights."""
+        return all(self._readers[w] == 1 for w in weights)
+
+    def norm(self, name: str) -> BatchNorm | None:
+        """The batch norm, in evaluation, that alone reads a value, with statistics of its own."""
+        users = self.shrunk.graph.users[name]
+        found = batch_norm(users[0]) if len(users) == 1 else None
+        mine = found is not None and found.x == name and self.owned(found.mean, found.var)
+        return found if mine else None
+
+    def settled(self, name: str) -> bool:
+        """Whether a slim value, as the weights now stand, meets its target but for rounding.
+
+        Computes the value if it is not there yet.
+        """
+        if name not in self.slim.values:
+            self.slim.compute(name)
+        return all(self._close(name, k) for k in self.batches)
+
+    def _close(self, name: str, batch: int) -> bool:
+        given, wanted = self.slim.values[name][batch], self.target(name, batch)
+        return bool((given - wanted).square().sum() <= ROUNDING * wanted.square().sum())
+
+    def _correction(self, name: str, batch: int) -> Tensor | None:
+        users = self.shrunk.graph.users[name]
+        if len(users) != 1 or Ref(name) in self.shrunk.graph.outputs:
+            return None
+        user = users[0]
+        if user.op in SUMS and not user.kwargs and len(user.args) == 2:
+            return self._missing(user.args, name, batch)
+        if user.op.rpartition(".")[0] in PASSIVE:
+            return self._correction(user.name, batch)
+        norm = self.norm(name)
+        beyond = None if norm is None else self._correction(norm.node, batch)
+        if norm is None or beyond is None:
+            return None
+        factor = norm.factor(self.original)
+        return None if bool((factor.abs() < TINY).any()) else beyond / along(factor, beyond)
+
+    def _missing(self, operands: Sequence[Argument], name: str, batch: int) -> Tensor | None:
+        """What the other operand of a sum lacks."""
+        others = [a.name for a in operands if isinstance(a, Ref) and a.name != name]
+        if (
+            len(others) != 1
+            or others[0] not in self.slim.values
+            or others[0] not in self.dense.values
+        ):
+            return None
+        given = self.slim.values[others[0]][batch]
+        wanted = self.select(others[0], batch)
+        types = self.shrunk.graph.types
+        same = types[others[0]] == types[name]
+        return wanted - given if same else None

@@ -1,0 +1,107 @@
+"""The loss whose derivatives the data-driven scores use, found from the model's outputs and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from prunec.diagnostics import Diagnostic, PruneError
+from prunec.passes.batches import Batch
+
+
+def loss(outputs: Sequence[Any], batch: Batch) -> Tensor:
+    """The training loss of one batch, averaged as `cross_entropy` and `mse_loss` do.
+
+    The first floating-point output is compared with the labels: cross entropy where these are integers, over the
+    last dimension (``[N, C]``, ``[N, T, V]``) or dimension 1 (``[N, C, ...]``); squared error where they are floats of
+    the output's shape. Labels that repeat an integer input are next-token labels and are shifted by one.
+
+    Raises:
+        PruneError: P0406 without labels, P0407 where output and labels do not fit.
+    """
+    labels = batch.labels
+    if labels is None:
+        raise PruneError(
+            Diagnostic(
+                "P0406",
+                "this score differentiates the training loss, and the calibration data has no labels",
+                help="yield (inputs, labels), or use a score without labels such as `obs()` or `l2`",
+            )
+        )
+    output = prediction(outputs)
+    if labels.dtype.is_floating_point and labels.shape == output.shape:
+        return F.mse_loss(output, labels.to(output.dtype))
+    if not labels.dtype.is_floating_point and output.ndim >= 2:
+        labels = labels.long()
+        last, first = output.shape[:-1], (output.shape[0], *output.shape[2:])
+        choices = (last, first) if output.ndim <= 3 else (first, last)
+        for shape in choices:
+            if tuple(labels.shape) == tuple(shape):
+                scores = output.movedim(-1, 1) if shape is last else output
+                return _cross_entropy(scores, labels, batch)
+    shapes = f"{_show(labels)} against output {_show(output)}"
+    raise PruneError(
+        Diagnostic(
+            "P0407",
+            f"no training loss fits the labels: {shapes}",
+            help="integer labels are classes ([N] for [N, C]), float labels have the output's shape",
+        )
+    )
+
+
+def sampled_loss(outputs: Sequence[Any], generator: torch.Generator) -> Tensor:
+    """Summed negative log-likelihood of labels drawn from the model's own prediction.
+
+    Its gradient's second moment is the true Fisher information, and no labels are needed. The first
+    floating-point output holds logits over dimension 1 (rank 4 and more) or the last (rank 2, 3); an output of
+    rank 1 or of a single class is the mean of a unit Gaussian.
+    """
+    output = prediction(outputs)
+    scores = output.movedim(1, -1) if output.ndim >= 4 else output
+    if output.ndim < 2 or scores.shape[-1] < 2:
+        noise = torch.randn(output.shape, generator=generator, dtype=torch.float64)
+        return (output * noise.to(output)).sum()
+    rows = scores.reshape(-1, scores.shape[-1])
+    probabilities = rows.detach().double().softmax(-1).cpu()
+    drawn = torch.multinomial(probabilities, 1, generator=generator)[:, 0].to(rows.device)
+    return F.cross_entropy(rows, drawn, reduction="sum")
+
+
+def prediction(outputs: Sequence[Any]) -> Tensor:
+    """The first floating-point tensor that the model returns.
+
+    Raises:
+        PruneError: P0407 when there is none.
+    """
+    for output in outputs:
+        if isinstance(output, Tensor) and output.dtype.is_floating_point:
+            return output
+    raise PruneError(
+        Diagnostic(
+            "P0407",
+            "the model returns no floating-point tensor, so it has no loss",
+            help="use a score that needs no loss, such as `l2`",
+        )
+    )
+
+
+def _cross_entropy(scores: Tensor, labels: Tensor, batch: Batch) -> Tensor:
+    """Cross entropy over dimension 1, shifted where the labels are the input tokens themselves."""
+    if any(_repeats(labels, x) for x in batch.inputs):
+        scores, labels = scores[..., :-1], labels[..., 1:]
+    return F.cross_entropy(scores, labels)
+
+
+def _repeats(labels: Tensor, tokens: Tensor) -> bool:
+    if tokens.dtype.is_floating_point or tokens.shape != labels.shape or labels.ndim < 2:
+        return False
+    seen = labels >= 0
+    return bool((labels == tokens)[seen].all()) and bool(seen.any())
+
+
+def _show(value: Tensor) -> str:
+    return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"

@@ -1,0 +1,9 @@
+"""Trace: from a torch module and example inputs to a functional `Graph` and its weights.
+
+This package is the only one that imports `torch.export` and `torch.fx`.
+"""
+
+from __future__ import annotations
+
+from prunec.trace.run import Traced as Traced
+from prunec.trace.run import run as run
