@@ -17,15 +17,22 @@ from prunec.ir.group import Axes, Group, Place
 
 def run(graph: Graph, axes: Axes) -> tuple[Group, ...]:
     """Every group of the graph, in the order in which their first weights stand in the model."""
-    found: dict[Atom, list[Place]] = {}
+    found: dict[int, list[Place]] = {}
+    free: dict[int, Atom] = {}
+    inside: dict[int, tuple[int, ...]] = {}
     for weight, dims in axes.weights.items():
         for dim, axis in enumerate(dims):
-            role = axes.roles.get((weight, dim), "scale")
-            for atom in dict.fromkeys(atoms(axis)):
-                if atom.id not in axes.frozen:
-                    found.setdefault(atom, []).append(Place(weight, dim, axis, role))
+            # Many weights share one axis object (a batch norm's four): look inside it once.
+            if id(axis) not in inside:
+                alive = {a.id: a for a in atoms(axis) if a.id not in axes.frozen}
+                free |= alive
+                inside[id(axis)] = tuple(alive)
+            place = Place(weight, dim, axis, axes.roles.get((weight, dim), "scale"))
+            for atom in inside[id(axis)]:
+                found.setdefault(atom, []).append(place)
     order = _order(graph)
-    return _distinct(tuple(_group(atom, places, axes, order) for atom, places in found.items()))
+    groups = (_group(free[atom], places, axes, order) for atom, places in found.items())
+    return _distinct(tuple(groups))
 
 
 def module_of(weight: str) -> str:
@@ -76,18 +83,17 @@ def _name(modules: tuple[str, ...]) -> str:
 
 
 def _home(modules: tuple[str, ...]) -> str:
-    """The longest path that holds more than half of the modules, a lone stem not counted."""
-    best = ""
-    ancestors = Counter(
-        ".".join(parts[:n])
-        for m in modules
-        for parts in [m.split(".")]
-        for n in range(1, len(parts))
-    )
-    for path, count in ancestors.items():
-        if 2 * count > len(modules) and len(path) > len(best):
-            best = path
-    return best or modules[-1].partition(".")[0]
+    """The longest path that holds three quarters of the modules: a lone stem does not count.
+
+    Failing that the shortest that holds more than half of them, or where the last one lies.
+    """
+    paths = [m.split(".") for m in modules]
+    held = Counter(".".join(path[:n]) for path in paths for n in range(1, len(path)))
+    nearly_all = [path for path, count in held.items() if 4 * count >= 3 * len(modules)]
+    if nearly_all:
+        return max(nearly_all, key=len)
+    most = [path for path, count in held.items() if 2 * count > len(modules)]
+    return min(most, key=len) if most else paths[-1][0]
 
 
 def _distinct(groups: tuple[Group, ...]) -> tuple[Group, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import sqrt
 
 from prunec.ir.axis import Axis, size
-from prunec.ir.graph import Argument
+from prunec.ir.graph import Argument, Ref
 from prunec.ir.group import Role
 from prunec.passes.axes.shapes import broadcast
 from prunec.passes.axes.site import Dims, Site, Unsupported, Value
@@ -30,7 +30,17 @@ def _matmul(site: Site, left: str, right: str) -> Dims:
         site.role(site.arg(left), len(a) - 2, "produce")
     if columns:
         site.role(site.arg(right), len(b) - 1, "produce")
-    return (*broadcast(site, [a[:-2], b[:-2]]), *rows, *columns)
+    batch = broadcast(site, [a[:-2], b[:-2]])
+    if len(batch) > 1 and isinstance(site.arg(left), Ref) and isinstance(site.arg(right), Ref):
+        _note_heads(site, batch[-1], a[-1], b[-1])
+    return (*batch, *rows, *columns)
+
+
+def _note_heads(site: Site, batch: Axis, *inner: Axis) -> None:
+    """A product of two activations, batch by batch, is attention written out."""
+    site.kind(batch, "heads")
+    for axis in inner:
+        site.kind(axis, "head_dim")
 
 
 def addmm(site: Site) -> Value:

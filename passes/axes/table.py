@@ -13,9 +13,11 @@ TEXT = """
 linear  input[..., i] weight[o, i] bias[o] -> [..., o]
 conv1d  input[..., g*i, h] weight[g*o, i, .] bias[g*o] groups=g -> [..., g*o, h']
 conv2d  input[..., g*i, h, w] weight[g*o, i, ., .] bias[g*o] groups=g -> [..., g*o, h', w']
-conv3d  input[..., g*i, d, h, w] weight[g*o, i, ., ., .] bias[g*o] groups=g -> [..., g*o, d', h', w']
+conv3d
+    input[..., g*i, d, h, w] weight[g*o, i, ., ., .] bias[g*o] groups=g -> [..., g*o, d', h', w']
 conv_transpose1d  input[..., g*i, h] weight[g*i, o, .] bias[g*o] groups=g -> [..., g*o, h']
-conv_transpose2d  input[..., g*i, h, w] weight[g*i, o, ., .] bias[g*o] groups=g -> [..., g*o, h', w']
+conv_transpose2d
+    input[..., g*i, h, w] weight[g*i, o, ., .] bias[g*o] groups=g -> [..., g*o, h', w']
 conv_transpose3d
     input[..., g*i, d, h, w] weight[g*i, o, ., ., .] bias[g*o] groups=g -> [..., g*o, d', h', w']
 bilinear   input1[..., i] input2[..., j] weight[o, i, j] bias[o] -> [..., o]
