@@ -21,8 +21,7 @@ from prunec.diagnostics import InternalError
 Integers: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
 Monomials: TypeAlias = Mapping[tuple[int, ...], int]
-"""Sorted atom ids, a repeated id being a power, to their coefficient: ``{(1, 2): 9}`` is ``9 * a1 *
-a2``."""
+"""Coefficients by sorted atom ids, repeats being powers: ``{(1, 1, 2): 9}`` is ``9 a1 a1 a2``."""
 
 ONE: Monomials = {(): 1}
 _CHUNK = 1 << 22  # numbers held at once while many points are evaluated
@@ -130,8 +129,7 @@ class Polynomial:
         return found
 
     def alone(self, table: Integers) -> Integers:
-        """What each unknown costs apart from all others: int64[unknowns, k] -> int64[unknowns,
-        k]."""
+        """What each unknown adds apart from all others, at some values: int64[unknowns, k]."""
         single = self.part(np.array([len(s) == 1 for s in self.supports], dtype=np.bool_))
         powers = single.along(np.zeros(self.unknowns, dtype=np.int64))
         found: Integers = np.zeros(table.shape, dtype=np.int64)
@@ -204,8 +202,7 @@ class Polynomial:
 
 @dataclass(frozen=True, eq=False)
 class _Entries:
-    """Every (monomial, unknown) pair, sorted by unknown and power; runs of equal ones begin at
-    ``starts``."""
+    """Every (monomial, unknown) pair, by unknown and power; runs of equals begin at ``starts``."""
 
     coefficient: Integers
     others: NDArray[np.intp]

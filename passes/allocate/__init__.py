@@ -1,13 +1,11 @@
-"""Allocation: how many channels every group keeps, so that the loss is least and every budget
-holds."""
+"""Allocation: the widths of all groups, so that the loss is least and every budget holds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 import numpy as np
-from prunec.spec import Dp, Greedy, Lp, Solver, Uniform
 
 from prunec.diagnostics import InternalError
 from prunec.ir.plan import Plan
@@ -17,13 +15,16 @@ from prunec.passes.allocate.problem import Problem as Problem
 from prunec.passes.allocate.problem import allowed_widths as allowed_widths
 from prunec.passes.allocate.problem import check
 from prunec.passes.allocate.table import OPTIONS, Table
+from prunec.spec import Dp, Greedy, Lp, Uniform
+
+Solver: TypeAlias = Uniform | Greedy | Dp | Lp
 
 
 def run(solver: Solver, problem: Problem) -> Plan:
     """The plan of a solver; its costs are exact and within every budget.
 
-    Raises `PruneError` P0601 for budgets out of reach and P0602 when the dense model meets them
-    all.
+    Raises `PruneError`: P0601 for budgets out of reach, P0602 when the dense model meets them all,
+    P0603 without a budget.
     """
     notes = check(problem)
     whole = Table.build(problem)

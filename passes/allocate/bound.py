@@ -41,7 +41,8 @@ def run(table: Table, choice: Integers) -> float:
 
 
 def _separable(cost: Polynomial, x: Integers, widths: Integers) -> tuple[Floats, float]:
-    """A curve per group, float64[groups, k], and a constant, whose sum is nowhere above the cost."""
+    """A curve per group, float64[groups, k], and a constant, whose sum is nowhere above the
+    cost."""
     degrees = np.array([len(s) for s in cost.supports])
     shared = cost.part(degrees > 1)
     slopes = shared.gradient(x.astype(np.float64)) * x

@@ -1,5 +1,4 @@
-"""Dynamic programming: exact where the costs allow it, elsewhere on a sequence of separable models
-of them.
+"""Dynamic programming: exact where costs allow it, elsewhere on separable models of them.
 
 - *Along paths*: one budget, and each group shares monomials with at most two others, in a line
   (plain chains, and the inner widths of residual blocks, which share none). The knapsack then knows
@@ -15,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeAlias
 
 import networkx as nx
 import numpy as np
@@ -25,6 +25,7 @@ from prunec.passes.allocate.knapsack import OPTIONS, Family, Stage, solve
 from prunec.passes.allocate.table import Table
 from prunec.passes.polynomial import Floats, Integers, Polynomial
 
+Paths: TypeAlias = tuple[tuple[int, ...], ...]
 SEQUENTIAL_OPTIONS = 64
 """Widths per group in a separable model; the final refinement looks at all of the table's."""
 WORK = 1_000_000_000
@@ -44,20 +45,21 @@ class Solution:
 
 
 def run(table: Table, bins: int) -> Solution:
-    """The best choices found; ``bins`` is the resolution of a budget."""
+    """The best choices found, never worse than greedy's; ``bins`` is the resolution of a budget."""
     paths = _paths(table.costs[0]) if len(table.costs) == 1 else None
     if paths is None:
         return Solution(refine.polish(table, _sequential(table, bins)))
     solution = _along(table, paths, bins)
     if solution.optimal:
         return solution
-    return Solution(refine.polish(table, solution.choice))
+    candidates = (refine.polish(table, solution.choice), greedy.run(table), uniform.run(table))
+    return Solution(min(candidates, key=table.loss))
 
 
 # --- Along paths ---------------------------------------------------------------------------------
 
 
-def _paths(cost: Polynomial) -> tuple[tuple[int, ...], ...] | None:
+def _paths(cost: Polynomial) -> Paths | None:
     """The groups as lines of neighbours that share monomials; None when they do not form lines."""
     graph = nx.Graph()
     graph.add_nodes_from(range(cost.unknowns))
@@ -77,7 +79,8 @@ def _paths(cost: Polynomial) -> tuple[tuple[int, ...], ...] | None:
     return tuple(paths)
 
 
-def _along(table: Table, paths: tuple[tuple[int, ...], ...], bins: int) -> Solution:
+def _along(table: Table, paths: Paths, bins: int) -> Solution:
+    """The knapsack of the true costs, in units that are exact where they fit the bins."""
     thin = complete = table.thinned(OPTIONS, pareto=True)
     while (longest := int(thin.counts.max())) > 8 and _work(thin, paths) * bins > WORK:
         thin = table.thinned(longest * 3 // 4, pareto=True)
@@ -91,23 +94,25 @@ def _along(table: Table, paths: tuple[tuple[int, ...], ...], bins: int) -> Solut
         choice = solve(whole, capacity).choices(np.array([capacity]))[0]
         return Solution(thin.original(choice), optimal=thin is complete)
     # Round up: a budget of ``bins`` units surely holds, and the few units more may hold as well.
-    rounded = [Stage(s.group, s.loss, -(-s.cost * bins // room), s.linked) for s in stages]
-    return Solution(thin.original(_best(thin, solve(rounded, bins + len(stages)))))
+    coarse = -(-room // bins)
+    rounded = [Stage(s.group, s.loss, -(-s.cost // coarse), s.linked) for s in stages]
+    return Solution(thin.original(_best(thin, solve(rounded, room // coarse + len(stages)))))
 
 
-def _stages(table: Table, paths: tuple[tuple[int, ...], ...]) -> Iterator[Stage]:
+def _stages(table: Table, paths: Paths) -> Iterator[Stage]:
     """The groups in order, with the costs above the smallest widths."""
     cost = table.costs[0]
     alone = cost.alone(table.widths)
     shared = _shared(table)
     for path in paths:
-        for before, group in pairwise((None, *path)):
+        for at, group in enumerate(path):
             count = int(table.counts[group])
             own = (alone[group] - alone[group, 0])[None, :count]
-            if before is not None:
+            if at:
+                before = path[at - 1]
                 pair = shared[before, group] if before < group else shared[group, before].T
                 own = own + (pair - pair[0, 0])[: table.counts[before], :count]
-            yield Stage(group, table.losses[group, :count], own, linked=before is not None)
+            yield Stage(group, table.losses[group, :count], own, linked=at > 0)
 
 
 def _shared(table: Table) -> dict[tuple[int, int], Integers]:
@@ -123,7 +128,7 @@ def _shared(table: Table) -> dict[tuple[int, int], Integers]:
     return found
 
 
-def _work(table: Table, paths: tuple[tuple[int, ...], ...]) -> int:
+def _work(table: Table, paths: Paths) -> int:
     counts = table.counts.tolist()
     return sum(counts[p[0]] + sum(counts[a] * counts[b] for a, b in pairwise(p)) for p in paths)
 
@@ -132,8 +137,7 @@ def _work(table: Table, paths: tuple[tuple[int, ...], ...]) -> int:
 
 
 def _sequential(table: Table, bins: int) -> Integers:
-    """From several starts and, with several budgets, several weights for them; the best that
-    fits."""
+    """The best from several starts and, with several budgets, several weights for them."""
     starts = [greedy.run(table), uniform.run(table)]
     thin = table.thinned(SEQUENTIAL_OPTIONS, pareto=True)
     candidates = list(starts)

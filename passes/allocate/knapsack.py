@@ -89,6 +89,10 @@ def _step(best: Floats, stage: Stage) -> tuple[Floats, NDArray[np.uint8]]:
     rows, options = stage.cost.shape
     length = best.shape[1]
     found = np.full((options, length), np.inf)
+    if rows == 1:
+        for k, cost in enumerate(stage.cost[0].tolist()):
+            found[k, cost:] = best[0, : max(0, length - cost)] + stage.loss[k]
+        return found, np.broadcast_to(np.uint8(0), found.shape)
     earlier = np.zeros((options, length), dtype=np.uint8)
     better = np.empty(length, dtype=np.bool_)
     for k in range(options):
@@ -97,9 +101,6 @@ def _step(best: Floats, stage: Stage) -> tuple[Floats, NDArray[np.uint8]]:
             if cost >= length:
                 continue
             shifted, target = best[j, : length - cost], found[k, cost:]
-            if rows == 1:
-                target[:] = shifted
-                continue
             mask = better[cost:]
             np.less(shifted, target, out=mask)
             np.copyto(target, shifted, where=mask)

@@ -98,4 +98,5 @@ def _solve(table: Table, hull: _Hull, x: Floats, radius: float) -> Floats:
 
 def _floor(table: Table, x: Floats) -> Integers:
     below = table.widths <= x[:, None] + 1e-6
-    return np.clip(below.sum(axis=1) - 1, 0, table.full)
+    chosen: Integers = np.clip(below.sum(axis=1) - 1, 0, table.full)
+    return chosen

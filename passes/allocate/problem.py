@@ -1,5 +1,4 @@
-"""What an allocator is asked: groups with their losses, the widths that they may have, and hard
-budgets."""
+"""What an allocator is asked: groups, what each of their widths loses, and hard budgets."""
 
 from __future__ import annotations
 
@@ -12,6 +11,7 @@ from prunec.diagnostics import Diagnostic, InternalError, PruneError, Span
 from prunec.ir.group import Group
 from prunec.ir.plan import Cost, Ranking
 from prunec.passes.cost import Costs, Metric
+from prunec.passes.polynomial import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,7 @@ class Problem:
         return 0.0 if ranking is None else float(ranking.loss[group.size - width])
 
     def cost(self, budget: Budget, widths: Mapping[str, int] | None = None) -> int:
-        """The true cost that a budget bounds; ``widths`` by the name of the group (absent:
-        full)."""
+        """The true cost that a budget bounds; ``widths`` by group name, absent ones full."""
         return self.costs.total(budget.metric, self._by_atom(widths or {}), budget.scope)
 
     def report(self, widths: Mapping[str, int]) -> tuple[Cost, ...]:
@@ -92,8 +91,7 @@ class Problem:
 
 
 def allowed_widths(size: int, least: int = 1, multiple: int = 1) -> tuple[int, ...]:
-    """The legal widths of a group, ascending: multiples from ``least`` on, and always the full
-    width.
+    """The legal widths, ascending: multiples from ``least`` on, and always the full width.
 
     >>> allowed_widths(20, least=6, multiple=8)
     (8, 16, 20)
@@ -104,8 +102,10 @@ def allowed_widths(size: int, least: int = 1, multiple: int = 1) -> tuple[int, .
 
 
 def check(problem: Problem) -> tuple[str, ...]:
-    """Raise when a budget cannot be met, or when all of them already are; else what to tell the
-    user."""
+    """What to tell the user; raise when a budget cannot be met, or when all of them already are."""
+    if not problem.budgets:
+        help_ = "say what the slim model may cost, such as `target macs <= 50%`"
+        raise PruneError(Diagnostic("P0603", "there is no target to prune for", help=help_))
     dense = {b: problem.cost(b) for b in problem.budgets}
     least = {g.name: problem.allowed(g)[0] for g in problem.groups}
     beyond = [b for b in problem.budgets if problem.cost(b, least) > b.bound]
@@ -148,9 +148,9 @@ def _unreachable(
         asked, found = f"{budget.bound:_}", f"{reachable:_}"
     return Diagnostic(
         "P0601",
-        f"target `{budget.text}` cannot be reached",
+        f"target `{budget.text}` cannot be reached: at least {found}, asked {asked}",
         span=budget.span,
-        label=f"at least {found}, asked {asked}",
+        label=f"at least {found}",
         notes=tuple(notes),
         help=help_,
     )
@@ -159,17 +159,18 @@ def _unreachable(
 def _already_met(budget: Budget, dense: int) -> Diagnostic:
     return Diagnostic(
         "P0602",
-        f"target `{budget.text}` is already met",
+        f"target `{budget.text}` is already met: {amount(dense)}, asked {amount(budget.bound)}",
         span=budget.span,
-        label=f"the dense model has {amount(dense)}, asked {amount(budget.bound)}",
+        label=f"the dense model has {amount(dense)}",
         help="there is nothing to prune: ask for less than the model costs now",
     )
 
 
-def losses(problem: Problem, group: Group) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def losses(problem: Problem, group: Group) -> Floats:
     """The loss at every allowed width: float64[widths], never increasing."""
     ranking = problem.rankings[group.name]
     if len(ranking.loss) != group.size + 1 or not np.isfinite(ranking.loss).all():
         raise InternalError(f"the ranking of {group.name} does not fit it, or is not finite")
     removed = group.size - np.array(problem.allowed(group))
-    return np.maximum.accumulate(ranking.loss)[removed]
+    found: Floats = np.maximum.accumulate(ranking.loss)[removed]
+    return found

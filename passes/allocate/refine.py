@@ -1,5 +1,4 @@
-"""Local moves that every solver shares: shrink until the budgets hold, use up what is left,
-exchange.
+"""Local moves that all solvers share: shrink until the budgets hold, fill them up, exchange.
 
 All of them look at the true costs. Loss is weighed against cost relative to its bound, summed over
 the budgets.
@@ -12,7 +11,7 @@ import numpy as np
 from prunec.passes.allocate.table import Table
 from prunec.passes.polynomial import Floats, Integers
 
-EFFORT = 3000
+EFFORT = 1000
 """Exchanges tried at most."""
 
 
@@ -41,11 +40,10 @@ def shrink(table: Table, choice: Integers, hold: int | None = None) -> Integers 
 
 
 def fill(table: Table, choice: Integers, hold: int | None = None) -> Integers:
-    """Widen the group that gains most per cost, to any width that fits, until nothing that gains
-    fits."""
+    """Widen the group that gains most per cost, to any width that fits, while anything gains."""
     choice = choice.copy()
     while True:
-        gain = table.losses[table.rows, choice][:, None] - table.losses
+        gain: Floats = table.losses[table.rows, choice][:, None] - table.losses
         possible = gain > 0
         if hold is not None:
             possible[hold] = False
@@ -58,15 +56,14 @@ def fill(table: Table, choice: Integers, hold: int | None = None) -> Integers:
         worth = np.full(gain.shape, -1.0)
         np.divide(gain, spent, out=worth, where=possible & (spent > 0))
         worth[possible & (spent <= 0)] = np.inf
-        group, option = divmod(int(worth.argmax()), worth.shape[1])
+        group, option = divmod(int(worth.argmax()), table.widths.shape[1])
         choice[group] = option
 
 
 def exchange(table: Table, choice: Integers, effort: int = EFFORT) -> Integers:
-    """Move one group, let the others make room or use the room, keep what is better; until nothing
-    helps.
+    """Move one group, let the others make room or use the room, and keep what is better.
 
-    The result is never worse than ``choice``, which must fit.
+    Repeats until nothing helps; the result is never worse than ``choice``, which must fit.
     """
     best, loss = choice, table.loss(choice)
     improved = True

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prunec.passes.allocate.problem import Problem, losses
 from prunec.passes.polynomial import Floats, Integers, Polynomial
@@ -39,8 +41,7 @@ class Table:
 
     @classmethod
     def build(cls, problem: Problem) -> Table:
-        """All allowed widths; budgets that hold in the dense model are left out, for they always
-        hold."""
+        """All allowed widths, and the budgets that the dense model exceeds: others always hold."""
         binding = [b for b in problem.budgets if problem.cost(b) > b.bound]
         totals = [problem.costs.monomials(b.metric, b.scope) for b in binding]
         touched = {atom for total in totals for monomial in total for atom in monomial}
@@ -153,5 +154,8 @@ class Table:
         return dict(zip(self.names, self.width(choice).tolist(), strict=True))
 
 
-def _stretched(values: Integers | Floats, length: int) -> Integers | Floats:
+Number = TypeVar("Number", np.int64, np.float64)
+
+
+def _stretched(values: NDArray[Number], length: int) -> NDArray[Number]:
     return np.pad(values, (0, length - len(values)), mode="edge")

@@ -1,5 +1,4 @@
-"""Uniform: the largest keep ratio that all groups can share, then what is left over goes where it
-gains most."""
+"""Uniform: the largest keep ratio that all groups can share, then the rest where it gains most."""
 
 from __future__ import annotations
 
@@ -16,8 +15,7 @@ def run(table: Table) -> Integers:
 
 
 def common(table: Table) -> Integers:
-    """The largest common ratio itself, found by bisection over the ratios at which some width
-    changes."""
+    """The largest common ratio itself, by bisection over the ratios at which some width changes."""
     ratios = table.widths / table.widths[:, -1:]
     breaks = np.unique(ratios)
     low, high = 0, len(breaks)

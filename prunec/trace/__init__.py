@@ -5,5 +5,5 @@ This package is the only one that imports `torch.export` and `torch.fx`.
 
 from __future__ import annotations
 
-from prunec.trace.run import Traced as Traced
-from prunec.trace.run import run as run
+from prunec.trace.frontend import Traced as Traced
+from prunec.trace.frontend import run as run

@@ -50,7 +50,7 @@ class Builder:
 
     @contextmanager
     def at(self, stack: Stack | None, line: str | None) -> Iterator[None]:
-        """Nodes made inside belong to this scope and line; unknown ones stay as they are outside."""
+        """Nodes made inside belong to this scope and line; an unknown one stays as outside."""
         before = self.stack, self.line
         self.stack, self.line = stack or self.stack, line or self.line
         try:

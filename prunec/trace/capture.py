@@ -46,7 +46,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 
 def _dynamic_shapes(module: nn.Module, example: Example) -> dict[str, Any] | None:
-    """What torch.export wants: per parameter of forward, the structure with dims in place of tensors."""
+    """Per parameter of forward, its structure with torch's dims in place of tensors."""
     if not example.symbols:
         return None
     leaves = iter(example.leaves)
@@ -54,12 +54,10 @@ def _dynamic_shapes(module: nn.Module, example: Example) -> dict[str, Any] | Non
     def dims(value: Any) -> dict[int, Any] | None:
         if not isinstance(value, torch.Tensor):
             return None
-        return {d: Dim.AUTO for d in next(leaves).dims} or None
+        return dict.fromkeys(next(leaves).dims, Dim.AUTO) or None
 
     bound = inspect.signature(module.forward).bind(*example.args, **example.kwargs)
     return {name: pytree.tree_map(dims, value) for name, value in bound.arguments.items()}
-
-
 
 
 @contextmanager

@@ -25,4 +25,6 @@ def source_line(error: BaseException) -> str | None:
     """The innermost line of the user's code that an exception passed through."""
     frames = traceback.extract_tb(error.__traceback__)
     names = [(frame.filename, frame.lineno or 0) for frame in frames]
-    return scopes.innermost([(f, n) for f, n in names if "prunec/trace" not in f.replace("\\", "/")])
+    return scopes.innermost(
+        [(f, n) for f, n in names if "prunec/trace" not in f.replace("\\", "/")]
+    )

@@ -6,8 +6,8 @@ Primes keep two dimensions from agreeing by accident: what then agrees, agrees f
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -23,7 +23,7 @@ Dims = Mapping[int, str]
 
 @dataclass(frozen=True)
 class Leaf:
-    """One tensor of the example: the forward's parameter it came in, its own name, its dynamic dims."""
+    """One tensor of the example: the parameter it came in, its own name, its dynamic dims."""
 
     parameter: str
     name: str
@@ -44,10 +44,21 @@ class Example:
         """The names of the dynamic sizes, in order of first use."""
         return tuple(dict.fromkeys(name for leaf in self.leaves for name in leaf.dims.values()))
 
+    def only(self, symbols: Collection[str]) -> Example:
+        """The same example with no other dimension dynamic."""
+        leaves = [
+            replace(leaf, dims={d: s for d, s in leaf.dims.items() if s in symbols})
+            for leaf in self.leaves
+        ]
+        return replace(self, leaves=tuple(leaves))
+
     def size(self, symbol: str) -> int:
         """The size that a symbol has in the example."""
         return next(
-            leaf.tensor.shape[d] for leaf in self.leaves for d, s in leaf.dims.items() if s == symbol
+            leaf.tensor.shape[d]
+            for leaf in self.leaves
+            for d, s in leaf.dims.items()
+            if s == symbol
         )
 
 
@@ -60,8 +71,8 @@ def bind(
     """The user's example, checked against ``module.forward``, with its dynamic dims decided.
 
     Raises:
-        PruneError: P0301 if the arguments do not fit the signature, P0302 for a tensor of zero size,
-            P0303 if ``dynamic`` names no input or no dimension of it.
+        PruneError: P0301 if the arguments do not fit the signature, P0302 for a tensor of zero
+            size, P0303 if ``dynamic`` names no input or no dimension of it.
     """
     try:
         bound = inspect.signature(module.forward).bind(*args, **kwargs)
@@ -70,16 +81,16 @@ def bind(
     leaves = tuple(Leaf(p, n, t, {}) for p, n, t in _tensors(module, bound))
     for leaf in leaves:
         if leaf.tensor.numel() == 0:
-            raise refuse("P0302", f"input `{leaf.name}` has zero elements: {tuple(leaf.tensor.shape)}")
+            raise refuse(
+                "P0302", f"input `{leaf.name}` has zero elements: {tuple(leaf.tensor.shape)}"
+            )
     dims = _default(leaves) if dynamic is None else _chosen(leaves, dynamic)
-    marked = tuple(
-        Leaf(leaf.parameter, leaf.name, leaf.tensor, d) for leaf, d in zip(leaves, dims, strict=True)
-    )
+    marked = tuple(replace(leaf, dims=d) for leaf, d in zip(leaves, dims, strict=True))
     return Example(tuple(args), dict(kwargs), marked)
 
 
 def resized(example: Example, sizes: Mapping[str, int]) -> Example:
-    """The example with each named size changed: rows are repeated, or cut, by index modulo."""
+    """The example with every dynamic size changed: rows are repeated, or cut, by index modulo."""
     leaves = iter(example.leaves)
     grown: list[Leaf] = []
 
@@ -87,11 +98,10 @@ def resized(example: Example, sizes: Mapping[str, int]) -> Example:
         if not isinstance(value, torch.Tensor):
             return value
         leaf = next(leaves)
-        dims = {d: s for d, s in leaf.dims.items() if s in sizes}
-        for dim, symbol in dims.items():
+        for dim, symbol in leaf.dims.items():
             index = torch.arange(sizes[symbol], device=value.device) % value.shape[dim]
             value = value.index_select(dim, index)
-        grown.append(Leaf(leaf.parameter, leaf.name, value, dims))
+        grown.append(replace(leaf, tensor=value))
         return value
 
     args, kwargs = pytree.tree_map(grow, (example.args, example.kwargs))
@@ -101,8 +111,9 @@ def resized(example: Example, sizes: Mapping[str, int]) -> Example:
 def primes(example: Example, taken: frozenset[int]) -> Iterator[dict[str, int]]:
     """Sizes to try for the dynamic symbols: distinct primes that no fixed dimension has.
 
-    The first symbol (the batch) takes a prime from 11 up (7 is what 224 pixels come down to); the others the next prime from their given
-    size up, and, as a second try (position tables may end there), the next one down.
+    The first symbol (the batch) takes a prime from 11 up (7 is what 224 pixels come down to); the
+    others the next prime from their given size up, and, as a second try (a table of positions may
+    end there), the next one down.
     """
     fixed = {
         n for leaf in example.leaves for d, n in enumerate(leaf.tensor.shape) if d not in leaf.dims
@@ -123,7 +134,7 @@ def primes(example: Example, taken: frozenset[int]) -> Iterator[dict[str, int]]:
 def _tensors(
     module: nn.Module, bound: inspect.BoundArguments
 ) -> Iterator[tuple[str, str, torch.Tensor]]:
-    """Parameter, leaf name and value of each tensor, in the order of the flattened (args, kwargs)."""
+    """Parameter, leaf name and value of each tensor, in the order of the flattened arguments."""
     parameters = inspect.signature(module.forward).parameters
     given: dict[str, Any] = {}
     for name, value in bound.arguments.items():
@@ -144,18 +155,20 @@ def _key(key: Any) -> str:
 
 
 def _default(leaves: tuple[Leaf, ...]) -> list[Dims]:
-    """Dim 0 of what shares the first input's dim 0 is ``N``; dim 1 of integer matrices is ``T``."""
+    """Dim 0 of what shares the first input's dim 0 is ``N``; dim 1 of integer matrices is ``T``.
+
+    Matrices of another length (a decoder's tokens) have ``T2``, ``T3`` and so on.
+    """
     ranked = [leaf.tensor for leaf in leaves if leaf.tensor.dim() > 0]
     batch = ranked[0].shape[0] if ranked else 0
-    length: int | None = None
+    lengths: dict[int, str] = {}
     found: list[Dims] = []
     for leaf in leaves:
         tensor = leaf.tensor
         dims = {0: "N"} if tensor.dim() > 0 and tensor.shape[0] == batch else {}
         whole = not tensor.is_floating_point() and not tensor.is_complex()
-        if whole and tensor.dim() == 2 and length in (None, tensor.shape[1]):
-            length = tensor.shape[1]
-            dims[1] = "T"
+        if whole and tensor.dim() == 2:
+            dims[1] = lengths.setdefault(tensor.shape[1], f"T{len(lengths) + 1}".removesuffix("1"))
         found.append(dims)
     return found
 

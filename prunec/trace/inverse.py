@@ -17,7 +17,7 @@ from prunec.trace.faults import refuse
 class View:
     """How a view is seen: ``op(parent, *rest, **kwargs)``, and of a tuple of views which part.
 
-    ``maybe`` marks an operator that returns its input itself in eval mode and a new tensor in train mode.
+    ``maybe`` marks an operator that returns its input itself in eval mode, a copy in train mode.
     """
 
     op: str
@@ -35,7 +35,9 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class _Write:
+class Write:
+    """``new`` in place of the ``view``, of type ``type``, of a tensor ``whole``."""
+
     view: View
     new: Argument
     type: TensorType
@@ -44,90 +46,88 @@ class _Write:
     build: Builder
 
     def emit(self, op: str, *args: Argument) -> Argument:
-        return self.build.emit(f"aten.{op}", args, self.whole_type, op.split(".")[0])
+        return self.build.emit(f"aten.{op}", args, self.whole_type, op.partition(".")[0])
 
 
-def run(
-    view: View, new: Argument, type: Type, whole_type: Type, whole: Argument, build: Builder
-) -> Argument:
+def run(write: Write) -> Argument:
     """The new value of the whole.
 
     Raises:
         PruneError: P0312 if the view has no inverse here.
     """
+    view = write.view
     name = view.op.removeprefix("aten.").split(".")[0]
-    if isinstance(type, TensorType) and isinstance(whole_type, TensorType):
-        if name in SAME and type == whole_type:
-            return new
-        if view.part is None and name in INVERSES:
-            return INVERSES[name](_Write(view, new, type, whole, whole_type, build))
-        if view.part is not None and name in PARTS:
-            return PARTS[name](_Write(view, new, type, whole, whole_type, build))
+    if name in SAME and write.type == write.whole_type:
+        return write.new
+    known = INVERSES if view.part is None else PARTS
+    if name in known:
+        return known[name](write)
     raise refuse(
         "P0312",
         f"a tensor is changed in place through `{view.op}`, which prunec cannot write back",
-        build.line,
+        write.build.line,
         "write the result into a new tensor instead (`y = x + 1`, not `x += 1`)",
     )
 
 
-def _slice(w: _Write) -> Argument:
+def _slice(w: Write) -> Argument:
     dim, start, end, step = (
-        w.view.get(i, n, d) for i, (n, d) in enumerate((("dim", 0), ("start", None), ("end", None), ("step", 1)))
+        w.view.get(i, n, d)
+        for i, (n, d) in enumerate((("dim", 0), ("start", None), ("end", None), ("step", 1)))
     )
     return w.emit("slice_scatter.default", w.whole, w.new, dim, start, end, step)
 
 
-def _select(w: _Write) -> Argument:
+def _select(w: Write) -> Argument:
     return w.emit("select_scatter.default", w.whole, w.new, *w.view.rest)
 
 
-def _diagonal(w: _Write) -> Argument:
+def _diagonal(w: Write) -> Argument:
     return w.emit("diagonal_scatter.default", w.whole, w.new, *w.view.rest)
 
 
-def _narrow(w: _Write) -> Argument:
+def _narrow(w: Write) -> Argument:
     dim, start, length = w.view.rest
     if not isinstance(start, int) or not isinstance(length, int):
         return _reshape_refused(w)
     return w.emit("slice_scatter.default", w.whole, w.new, dim, start, start + length)
 
 
-def _swap(w: _Write) -> Argument:
+def _swap(w: Write) -> Argument:
     return w.emit("transpose.int", w.new, *w.view.rest)
 
 
-def _t(w: _Write) -> Argument:
+def _t(w: Write) -> Argument:
     dims = tuple(reversed(range(w.whole_type.rank)))
     return w.emit("permute.default", w.new, dims)
 
 
-def _transpose_last(w: _Write) -> Argument:
+def _transpose_last(w: Write) -> Argument:
     return w.emit("transpose.int", w.new, -2, -1)
 
 
-def _permute(w: _Write) -> Argument:
+def _permute(w: Write) -> Argument:
     (dims,) = w.view.rest
     assert isinstance(dims, tuple)
     order = [d % w.whole_type.rank for d in dims if isinstance(d, int)]
     return w.emit("permute.default", w.new, tuple(map(order.index, range(len(order)))))
 
 
-def _movedim(w: _Write) -> Argument:
+def _movedim(w: Write) -> Argument:
     source, destination = w.view.rest
     overload = w.view.op.rsplit(".", 1)[1]
     return w.emit(f"movedim.{overload}", w.new, destination, source)
 
 
-def _unsqueeze(w: _Write) -> Argument:
+def _unsqueeze(w: Write) -> Argument:
     return w.emit("squeeze.dim", w.new, w.view.rest[0])
 
 
-def _reshape(w: _Write) -> Argument:
+def _reshape(w: Write) -> Argument:
     return w.emit("reshape.default", w.new, _sizes(w))
 
 
-def _sizes(w: _Write) -> tuple[Argument, ...]:
+def _sizes(w: Write) -> tuple[Argument, ...]:
     """The whole's shape as an argument: what is dynamic is read from it at run time."""
     sizes: list[Argument] = []
     for dim, (size, symbol) in enumerate(
@@ -140,7 +140,7 @@ def _sizes(w: _Write) -> tuple[Argument, ...]:
     return tuple(sizes)
 
 
-def _section(w: _Write) -> Argument:
+def _section(w: Write) -> Argument:
     """One part of a split: a slice that begins where the parts before it end."""
     dim = w.view.get(1, "dim", 0)
     assert isinstance(dim, int)
@@ -153,14 +153,14 @@ def _section(w: _Write) -> Argument:
     return w.emit("slice_scatter.default", w.whole, w.new, dim, start, start + w.type.shape[dim])
 
 
-def _element(w: _Write) -> Argument:
+def _element(w: Write) -> Argument:
     return w.emit("select_scatter.default", w.whole, w.new, w.view.get(0, "dim", 0), w.view.part)
 
 
-def _reshape_refused(w: _Write) -> Argument:
+def _reshape_refused(w: Write) -> Argument:
     raise refuse(
         "P0312",
-        f"a part of a tensor whose place depends on a dynamic size is changed in place ({w.view.op})",
+        f"`{w.view.op}` gives a part whose place is dynamic, and it is changed in place",
         w.build.line,
         "fix that dimension, or write the result into a new tensor",
     )
@@ -172,7 +172,7 @@ SAME = frozenset(
 )
 """Views that are the whole when they have its type."""
 
-INVERSES: Mapping[str, Callable[[_Write], Argument]] = {
+INVERSES: Mapping[str, Callable[[Write], Argument]] = {
     "slice": _slice,
     "select": _select,
     "narrow": _narrow,
@@ -197,7 +197,7 @@ INVERSES: Mapping[str, Callable[[_Write], Argument]] = {
     "unflatten": _reshape,
 }
 
-PARTS: Mapping[str, Callable[[_Write], Argument]] = {
+PARTS: Mapping[str, Callable[[Write], Argument]] = {
     "chunk": _section,
     "split": _section,
     "split_with_sizes": _section,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import torch
@@ -27,12 +27,12 @@ from prunec.trace import operators, scopes, storage
 from prunec.trace.build import Builder
 from prunec.trace.faults import refuse
 from prunec.trace.inverse import View
-from prunec.trace.scopes import Stack
+from prunec.trace.scopes import Place
 from prunec.trace.storage import Cell
 from prunec.trace.symbols import Symbols
 
 Value: TypeAlias = "Cell | Argument | list[Value]"
-"""What an fx node stands for: a tensor, a number or literal, or the results of an inlined sub-graph."""
+"""What an fx node stands for: a tensor, a number or literal, or what an inlined graph returned."""
 
 
 @dataclass
@@ -41,15 +41,18 @@ class Lowering:
 
     symbols: Symbols
     device: str
-    locate: Mapping[str, tuple[Stack | None, str | None]] = field(default_factory=dict)
+    place: Callable[[fx.Node], Place] = scopes.place
     build: Builder = field(default_factory=Builder)
     values: dict[fx.Node, Value] = field(default_factory=dict)
     constants: dict[str, torch.Tensor] = field(default_factory=dict)
 
-    def graph(self, module: fx.GraphModule) -> Sequence[Any]:
-        """Walk a graph whose placeholders are bound already; the flat list of what it returns."""
+    def run(self, module: fx.GraphModule) -> list[Argument]:
+        """Lower a graph whose placeholders are in ``values``; the flat list of what it returns."""
+        return [self._argument(value) for value in self._walk(module)]
+
+    def _walk(self, module: fx.GraphModule) -> Sequence[Any]:
         for node in module.graph.nodes:
-            stack, line = self._place(node)
+            stack, line = self.place(node)
             with self.build.at(stack, line):
                 match node.op:
                     case "placeholder":
@@ -64,15 +67,6 @@ class Lowering:
                     case _:
                         raise InternalError(f"unexpected fx node {node.format_node()}")
         raise InternalError("an fx graph without output")
-
-    def result(self, value: Any) -> Argument:
-        """A value that the graph returns."""
-        return self._argument(value)
-
-    def _place(self, node: fx.Node) -> tuple[Stack | None, str | None]:
-        if node.name in self.locate:
-            return self.locate[node.name]
-        return scopes.stack(node.meta), scopes.line(node.meta.get("stack_trace"))
 
     def _attribute(self, module: fx.GraphModule, node: fx.Node) -> Value:
         value = module
@@ -96,7 +90,7 @@ class Lowering:
             return self._scalar(node, operators.SCALARS[target])
         raise refuse(
             "P0311",
-            f"the model calls `{getattr(target, '__name__', target)}`, which is not a torch operator",
+            f"the model calls `{getattr(target, '__name__', target)}`, which is no torch operator",
             self.build.line,
             "write it with torch functions, or keep it outside of the model",
         )
@@ -122,10 +116,10 @@ class Lowering:
         if inner is None:
             raise refuse(
                 "P0311",
-                f"the model uses `{op.name()}`, which prunec cannot see through",
+                f"the model uses `{op!s}`, which prunec cannot see through",
                 self.build.line,
                 "prune the part of the model without it"
-                + (", or trace outside of autocast" if "autocast" in op.name() else ""),
+                + (", or trace outside of autocast" if "autocast" in str(op) else ""),
             )
         body, arguments = inner
         submodule = getattr(module, body.target)
@@ -135,7 +129,7 @@ class Lowering:
             self.values[placeholder] = bound
         return [
             self.values[out] if isinstance(out, fx.Node) else self._argument(out)
-            for out in self.graph(submodule)
+            for out in self._walk(submodule)
         ]
 
     def _scalar(self, node: fx.Node, name: str) -> Value:
@@ -174,28 +168,20 @@ class Lowering:
         value = self.build.emit(operators.name(op), args, type_, node.name, kwargs)
         if isinstance(type_, ScalarType):
             return value
-        return self._cell(node, operators.name(op), value, type_, args, kwargs)
+        return self._cell(node, value, type_, View(operators.name(op), args[1:], kwargs))
 
-    def _cell(
-        self,
-        node: fx.Node,
-        op: str,
-        value: Ref,
-        type_: Type,
-        args: tuple[Argument, ...],
-        kwargs: tuple[tuple[str, Argument], ...],
-    ) -> Cell:
-        """The result of a pure operator: a view where it shares memory with an argument, else a base."""
+    def _cell(self, node: fx.Node, value: Ref, type_: Type, view: View) -> Cell:
+        """The result of a pure operator: a view if it shares an argument's memory, else a base."""
         mine = _storages(node.meta.get("val"))
         shared = [n for n in node.all_input_nodes if mine & _storages(n.meta.get("val"))]
         first = self._first(node)
-        maybe = op in operators.EVAL_IDENTITY and node.args[1] != 0
+        maybe = view.op in operators.EVAL_IDENTITY and view.rest[0] != 0
         if isinstance(first, Cell) and (maybe or shared == [node.args[0]]):
-            return storage.seen(value, type_, first, View(op, args[1:], kwargs, maybe=maybe))
+            return storage.seen(value, type_, first, replace(view, maybe=maybe))
         for other in shared:
             cell = self.values[other]
             if isinstance(cell, Cell):
-                cell.base.opaque = op
+                cell.base.opaque = view.op
         return Cell(value, type_)
 
     def _mutate(self, node: fx.Node, op: OpOverload, target: Value) -> Value:
@@ -289,15 +275,15 @@ class Lowering:
                 return value
 
 
-def tidy(nodes: Sequence[Node], returned: Iterator[Ref]) -> list[bool]:
-    """Which nodes something reads; the others have no effect, for every operator is functional."""
+def alive(nodes: Sequence[Node], returned: Iterable[Ref]) -> tuple[Node, ...]:
+    """The nodes that a returned value needs; the others, being functional, have no effect."""
     needed = {ref.name for ref in returned}
-    kept = [False] * len(nodes)
-    for i in range(len(nodes) - 1, -1, -1):
-        if nodes[i].name in needed:
-            kept[i] = True
-            needed.update(ref.name for ref in nodes[i].refs())
-    return kept
+    kept: list[Node] = []
+    for node in reversed(nodes):
+        if node.name in needed:
+            kept.append(node)
+            needed.update(ref.name for ref in node.refs())
+    return tuple(reversed(kept))
 
 
 def _storages(value: Any) -> set[int]:
@@ -313,8 +299,10 @@ def _storages(value: Any) -> set[int]:
 def _result_type(
     node: fx.Node, twin: OpOverload, type_: TensorType, symbols: Symbols
 ) -> TensorType:
-    """The type that the functional twin gives: dtypes may promote where the in-place operator casts."""
-    tensors = [n.meta["val"] for n in node.all_input_nodes if isinstance(n.meta["val"], torch.Tensor)]
+    """The type that the functional twin gives: it may promote where the in-place operator casts."""
+    tensors = [
+        n.meta["val"] for n in node.all_input_nodes if isinstance(n.meta["val"], torch.Tensor)
+    ]
     if len({t.dtype for t in tensors}) < 2:
         return type_
 

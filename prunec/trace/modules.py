@@ -25,7 +25,8 @@ def canonical_paths(module: nn.Module) -> dict[str, str]:
     """Every path of every module, to the first path of that module."""
     first: dict[int, str] = {}
     return {
-        path: first.setdefault(id(m), path) for path, m in module.named_modules(remove_duplicate=False)
+        path: first.setdefault(id(m), path)
+        for path, m in module.named_modules(remove_duplicate=False)
     }
 
 
@@ -62,7 +63,7 @@ def _module(path: str, module: nn.Module) -> Module:
 
 
 def _constructor(cls: type) -> tuple[str, ...]:
-    """The names of a constructor's parameters; one that takes anything has those of its base class."""
+    """The names of a constructor's parameters; with ``*args`` they are those of the base class."""
     parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
     if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters.values()):
         return () if cls.__base__ in (nn.Module, None) else _constructor(cls.__base__)
@@ -127,4 +128,3 @@ DERIVED: Mapping[type[nn.Module], Mapping[str, Callable[[Any], Any]]] = {
     nn.Upsample: {"size": lambda m: m.size if m.scale_factor is None else None},
 }
 """Classes that keep a setting elsewhere than in the attribute of its name."""
-

@@ -91,17 +91,17 @@ def is_mutable(op: OpOverload) -> bool:
 
 
 def functional(op: OpOverload, line: str | None) -> OpOverload:
-    """The twin of an in-place operator that returns a new tensor (``add_.Tensor`` to ``add.Tensor``).
+    """The twin of an in-place operator that returns a tensor (``add.Tensor`` of ``add_.Tensor``).
 
     Raises:
-        PruneError: P0312 if there is none with the same arguments, or if more than the first is written.
+        PruneError: P0312 if none takes the same arguments, or if more than the first is written.
     """
     schema = op._schema
     writes = [a.alias_info is not None and a.alias_info.is_write for a in schema.arguments]
     namespace, base = schema.name.split("::")
     twin_name = IRREGULAR.get(base, base.removesuffix("_"))
     packet = getattr(getattr(torch.ops, namespace), twin_name, None)
-    twin = getattr(packet, op._overloadname, None) if twin_name != base else None
+    twin = _overload(packet, op) if twin_name != base else None
     if writes != [True] + [False] * (len(writes) - 1) or twin is None or base in RESHAPING:
         raise refuse(
             "P0312",
@@ -109,8 +109,20 @@ def functional(op: OpOverload, line: str | None) -> OpOverload:
             line,
             "write the result into a new tensor instead",
         )
-    found: OpOverload = twin
-    return found
+    return twin
+
+
+def _overload(packet: Any, op: OpOverload) -> OpOverload | None:
+    """The overload that takes what ``op`` takes; the one of the same name, if there are several."""
+    overloads = [getattr(packet, name) for name in packet.overloads()] if packet else []
+    alike = [o for o in overloads if _takes(o) == _takes(op)]
+    alike.sort(key=lambda o: bool(o._overloadname != op._overloadname))
+    return alike[0] if alike else None
+
+
+def _takes(op: OpOverload) -> list[tuple[str, str]]:
+    first, *others = op._schema.arguments
+    return [("", str(first.type)), *((a.name, str(a.type)) for a in others)]
 
 
 IRREGULAR: Mapping[str, str] = {
@@ -118,17 +130,23 @@ IRREGULAR: Mapping[str, str] = {
 }
 
 RESHAPING = frozenset(
-    "resize_ resize_as_ set_ t_ transpose_ swapaxes_ swapdims_ squeeze_ unsqueeze_ as_strided_".split()
+    f"{name}_"
+    for name in (
+        *("resize", "resize_as", "set", "as_strided", "t", "transpose"),
+        *("swapaxes", "swapdims", "squeeze", "unsqueeze"),
+    )
 )
 """In-place operators that change a tensor's shape, and not what it holds."""
 
 
-def inlined(op: HigherOrderOperator, args: tuple[Any, ...], device: str) -> tuple[Any, tuple[Any, ...]] | None:
-    """The sub-graph and its arguments, of a higher-order operator that only sets a mode; None for others.
+def inlined(
+    op: HigherOrderOperator, args: tuple[Any, ...], device: str
+) -> tuple[Any, tuple[Any, ...]] | None:
+    """Of a higher-order operator that only sets a mode, the sub-graph and its arguments; else None.
 
     An autocast region computes the same only where it is switched off or is for another device.
     """
-    match op.name():
+    match str(op):
         case "wrap_with_set_grad_enabled":
             return args[1], tuple(args[2:])
         case "wrap_with_autocast" if not args[2] or args[0] != device:

@@ -5,25 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Literal
 
 import torch
 from torch import fx, nn
 from torch.export import ExportedProgram
-from torch.export.graph_signature import InputKind, InputSpec
+from torch.export.graph_signature import InputKind
 
-from prunec.ir.graph import Graph, Input, Ref, TensorType, Tree, Weight, WeightRef, leaves
+from prunec.diagnostics import InternalError
+from prunec.ir.graph import (
+    Argument,
+    Device,
+    Graph,
+    Input,
+    Ref,
+    TensorType,
+    TorchName,
+    Tree,
+    WeightRef,
+    leaves,
+)
 from prunec.trace import localise, lower, modules, scopes, symbols, trees, weights
+from prunec.trace.faults import refuse
 from prunec.trace.inputs import Example, Leaf
 from prunec.trace.lower import Lowering
 from prunec.trace.scopes import Place
 from prunec.trace.storage import Cell
 from prunec.trace.symbols import Symbols
+from prunec.trace.weights import Weights
 
 
 @dataclass(frozen=True)
 class Captured:
-    """A captured module: torch's program, the example it was captured with, and how nodes are located."""
+    """A captured module: torch's program, the example that made it, where its nodes come from."""
 
     program: ExportedProgram
     example: Example
@@ -54,21 +68,73 @@ def run(module: nn.Module, captured: Captured, name: str) -> tuple[Graph, dict[s
         PruneError: P0311 to P0313, as `lower` and `trees` refuse.
     """
     held = weights.run(module)
-    bound = _Bound(captured, held)
-    outputs = bound.walk.graph(captured.program.graph_module)
+    bound = _bind(captured, held)
+    outputs = bound.walk.run(captured.program.graph_module)
+    bound.constants.update(bound.walk.constants)
     spec = captured.program.call_spec
     parameters = trees.parameters(module, spec.in_spec, iter(bound.passed))
-    output = trees.output(spec.out_spec, iter(outputs))
-    build = bound.walk.build
-    scoped = scopes.run(build.nodes, build.stacks, modules.canonical_paths(module))
+    output = trees.output(spec.out_spec, map(_returned, outputs))
+    made = bound.walk.build
+    scoped = scopes.run(made.nodes, made.stacks, modules.canonical_paths(module))
     graph = Graph(
         name=name,
         parameters=parameters,
         inputs=tuple(bound.inputs),
-        weights=(*held.entries, *bound.constants),
-        nodes=tuple(localise.run(scoped, bound.inputs, output)),
+        weights=(*held.entries, *(weights.constant(n, t) for n, t in bound.constants.items())),
+        nodes=lower.alive(localise.run(scoped, bound.inputs), leaves(output)),
         output=output,
         modules=modules.run(module),
         frontend=captured.frontend,
     )
-    return graph, {**held.tensors, **bound.tensors}
+    return graph, {**held.tensors, **bound.constants}
+
+
+def _returned(value: Argument) -> Tree:
+    """A returned value as a leaf of the output; torch.export flattens what holds others."""
+    if isinstance(value, tuple | TorchName | Device):
+        raise InternalError(f"the model returns {value}")
+    return value
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """A walk whose placeholders are bound, and what they were bound to."""
+
+    walk: Lowering
+    inputs: list[Input] = field(default_factory=list)
+    passed: list[Tree] = field(default_factory=list)
+    constants: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+def _bind(captured: Captured, held: Weights) -> _Bound:
+    """Tie each placeholder to an input, a weight, a constant or a literal."""
+    device = next((t.device.type for t in held.tensors.values()), "cpu")
+    bound = _Bound(Lowering(captured.symbols, device, captured.place))
+    walk = bound.walk
+    for spec in captured.program.graph_signature.input_specs:
+        node = captured.placeholders[spec.arg.name]
+        value = node.meta["val"]
+        type_ = captured.symbols.type(value)
+        if not isinstance(value, torch.Tensor) or not isinstance(type_, TensorType):
+            walk.values[node] = value
+            bound.passed.append(value)
+        elif spec.kind is InputKind.USER_INPUT:
+            name = walk.build.name(node.name)
+            bound.inputs.append(Input(name, type_))
+            bound.passed.append(Ref(name))
+            walk.values[node] = Cell(Ref(name), type_, owner=f"input `{name}`")
+        else:
+            name = held.canonical.get(str(spec.target), str(spec.target))
+            if name not in held.tensors:
+                bound.constants[name] = _constant(captured.program, name)
+            owner = f"{spec.kind.name.lower().replace('_', ' ')} `{name}`"
+            walk.values[node] = Cell(WeightRef(name), type_, owner=owner)
+    return bound
+
+
+def _constant(program: ExportedProgram, name: str) -> torch.Tensor:
+    """The value of a tensor that the model's code holds outside of its parameters and buffers."""
+    value = program.constants.get(name, program.state_dict.get(name))
+    if not isinstance(value, torch.Tensor):
+        raise refuse("P0311", f"the model holds `{name}`, a `{type(value).__name__}`")
+    return value.detach()

@@ -1,7 +1,7 @@
 """Scopes: which module calls, and which source line, each node belongs to.
 
-A scope is the stack of open calls, root first. Calls are intervals of the node order: they nest, and a call that is
-closed never opens again (a module that is called twice makes two calls, with index 0 and 1).
+A scope is the stack of open calls, root first. Calls are intervals of the node order: they nest,
+and a call that is closed never opens again (a module called twice makes two, index 0 and 1).
 """
 
 from __future__ import annotations
@@ -14,13 +14,23 @@ from pathlib import Path
 from typing import TypeAlias
 
 import torch
+from torch import fx
 
 from prunec.ir.graph import Call, Node
 
 Frame: TypeAlias = "tuple[str, str, str]"
-"""One open call as torch tells it: a key that no other call has at the time, module path, class name."""
+"""One open call as torch tells it: a key that the next call does not share, path, class name."""
 
 Stack: TypeAlias = "tuple[Frame, ...]"
+
+
+Place: TypeAlias = "tuple[Stack | None, str | None]"
+"""Where a node comes from: its open calls and its source line, as far as they are known."""
+
+
+def place(node: fx.Node) -> Place:
+    """Where torch.export says that a node comes from."""
+    return stack(node.meta), line(node.meta.get("stack_trace"))
 
 
 def stack(meta: Mapping[str, object]) -> Stack | None:
@@ -28,11 +38,13 @@ def stack(meta: Mapping[str, object]) -> Stack | None:
     recorded = meta.get("nn_module_stack")
     if not isinstance(recorded, dict):
         return None
-    frames = tuple((key, path, _name(cls)) for key, (path, cls) in recorded.items())
+    frames = tuple((key, path, class_text(cls)) for key, (path, cls) in recorded.items())
     return frames if frames and frames[0][1] == "" else None
 
 
-def run(nodes: Sequence[Node], stacks: Sequence[Stack | None], paths: Mapping[str, str]) -> list[Node]:
+def run(
+    nodes: Sequence[Node], stacks: Sequence[Stack | None], paths: Mapping[str, str]
+) -> list[Node]:
     """Give each node its scope.
 
     Args:
@@ -61,7 +73,12 @@ def line(stack_trace: object) -> str | None:
     """``"model.py:12"``: the innermost frame of a stack trace that is not torch's own."""
     if not isinstance(stack_trace, str):
         return None
-    frames = re.findall(r'File "([^"]+)", line (\d+)', stack_trace)
+    found = re.findall(r'File "([^"]+)", line (\d+)', stack_trace)
+    return innermost([(file, int(number)) for file, number in found])
+
+
+def innermost(frames: Sequence[tuple[str, int]]) -> str | None:
+    """The last of some (file, line) frames that is not torch's own, as ``"model.py:12"``."""
     for file, number in reversed(frames):
         if not _is_torch(file):
             return f"{_short(file)}:{number}"
@@ -76,10 +93,9 @@ def _fill(stacks: Sequence[Stack | None]) -> list[Stack]:
         following[i] = upcoming
     filled: list[Stack] = []
     for own, after in zip(stacks, following, strict=True):
-        before = filled[-1] if filled else after or ()
+        before = filled[-1] if filled else (after or ())[:1]
         filled.append(own or _common(before, after or before[:1]))
-    root = next((s[:1] for s in filled if s), ())
-    return [_common(s, s) or root for s in filled]
+    return filled
 
 
 def _common(a: Stack, b: Stack) -> Stack:
@@ -91,7 +107,8 @@ def _common(a: Stack, b: Stack) -> Stack:
     return a[:length]
 
 
-def _name(cls: object) -> str:
+def class_text(cls: object) -> str:
+    """A class as torch records it, an object or its name, as ``module.Class``."""
     return f"{cls.__module__}.{cls.__qualname__}" if isinstance(cls, type) else str(cls)
 
 
@@ -103,7 +120,7 @@ def _is_torch(file: str) -> bool:
 
 
 def _short(file: str) -> str:
-    """A path that reads the same on every machine: below the working folder, or its last two parts."""
+    """A path as every machine has it: below the working folder, or else its last two parts."""
     path = Path(file)
     try:
         return path.relative_to(Path.cwd()).as_posix()

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import sympy  # type: ignore[import-untyped]
 import torch
 
+from prunec.diagnostics import PruneError
 from prunec.ir.graph import ScalarType, TensorType, Type
 from prunec.trace.faults import refuse
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 
 @dataclass(frozen=True)
@@ -24,28 +29,22 @@ class Symbols:
 
     def text(self, size: int | torch.SymInt) -> str | None:
         """``"4*N"`` for a dynamic size, None for a fixed one."""
-        if isinstance(size, int):
-            return None
-        expression = size.node.expr
-        if not expression.free_symbols:
-            return None
-        import sympy
+        return self.show(size.node.expr) if is_dynamic(size) else None
 
-        renamed = {s: sympy.Symbol(self.name(str(s)), integer=True) for s in expression.free_symbols}
+    def show(self, expression: Any) -> str:
+        """An expression of torch's symbols in the user's names, as Python."""
+        symbols = expression.free_symbols
+        renamed = {s: sympy.Symbol(self.name(str(s)), integer=True) for s in symbols}
         return _infix(expression.xreplace(renamed))
 
     def name(self, symbol: str) -> str:
         """The user's name of a symbol; a size that depends on data has none and is refused."""
         if symbol not in self.names:
-            raise refuse(
-                "P0311",
-                "a size depends on the values of a tensor, not on shapes alone",
-                help="keep data-dependent code (`.item()`, `nonzero`, boolean masks) outside of the model",
-            )
+            raise _data_dependent("size")
         return self.names[symbol]
 
     def type(self, value: Any) -> Type:
-        """The type of what torch recorded for a node: a tensor, a number, a tuple of these or None."""
+        """The type of a value that torch recorded: a tensor, a number, a tuple of these or None."""
         match value:
             case torch.Tensor():
                 sizes = tuple(value.shape)
@@ -69,7 +68,7 @@ def named(tensors: Iterable[tuple[torch.Tensor, Mapping[int, str]]]) -> Symbols:
     names: dict[str, str] = {}
     for tensor, wanted in tensors:
         for dim, size in enumerate(tensor.shape):
-            if isinstance(size, int):
+            if not is_dynamic(size):
                 continue
             for symbol in sorted(map(str, size.node.expr.free_symbols)):
                 plain = str(size.node.expr) == symbol
@@ -79,16 +78,17 @@ def named(tensors: Iterable[tuple[torch.Tensor, Mapping[int, str]]]) -> Symbols:
     return Symbols(names)
 
 
+def is_dynamic(size: int | torch.SymInt) -> TypeIs[torch.SymInt]:
+    """Whether a size may change; a symbolic one does not where torch found one value for it only."""
+    return isinstance(size, torch.SymInt) and bool(size.node.expr.free_symbols)
+
+
 def example(value: Any) -> Any:
     """The number that a symbolic number had in the example."""
     if isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool):
         hint = value.node.hint
         if hint is None:
-            raise refuse(
-                "P0311",
-                "a number depends on the values of a tensor, not on shapes alone",
-                help="keep data-dependent code (`.item()`, `nonzero`, boolean masks) outside of the model",
-            )
+            raise _data_dependent("number")
         return hint
     return value
 
@@ -98,6 +98,14 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+def _data_dependent(what: str) -> PruneError:
+    return refuse(
+        "P0311",
+        f"a {what} depends on the values of a tensor, not on shapes alone",
+        help="keep such code (`.item()`, `nonzero`, boolean masks) outside of the model",
+    )
+
+
 def _infix(expression: Any) -> str:
     """A sympy expression of torch as a Python reader would write it."""
     name = type(expression).__name__
@@ -105,6 +113,8 @@ def _infix(expression: Any) -> str:
         return "//".join(map(_operand, expression.args))
     if name in {"Mod", "PythonMod"}:
         return "%".join(map(_operand, expression.args))
+    if expression.is_Relational:
+        return f"{_infix(expression.lhs)} {expression.rel_op} {_infix(expression.rhs)}"
     if expression.is_Add:
         terms = sorted(expression.args, key=lambda term: (bool(term.is_number), str(term)))
         return " + ".join(map(_operand, terms)).replace("+ -", "- ")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict, namedtuple
+from collections.abc import Iterator
 from typing import Any
 
 import torch.utils._pytree as pytree
@@ -26,8 +26,14 @@ def output(spec: pytree.TreeSpec, values: Iterator[Tree]) -> Tree:
     return Dict_(tuple(zip(_keys(spec), items, strict=True)), _class(spec))
 
 
-def parameters(module: nn.Module, spec: pytree.TreeSpec, values: Iterator[Tree]) -> tuple[Parameter, ...]:
-    """The parameters of ``module.forward`` that the example passed, with what it passed for each."""
+def parameters(
+    module: nn.Module, spec: pytree.TreeSpec, values: Iterator[Tree]
+) -> tuple[Parameter, ...]:
+    """The parameters of ``module.forward`` that the example passed, with what it passed for each.
+
+    A parameter that gathers positional arguments is named with its star, ``"*xs"``; what another
+    gathers by keyword becomes parameters of their own.
+    """
     args_spec, kwargs_spec = spec.children()
     args = [output(child, values) for child in args_spec.children()]
     kwargs = dict(
@@ -48,10 +54,10 @@ def parameters(module: nn.Module, spec: pytree.TreeSpec, values: Iterator[Tree])
 
 
 def _keys(spec: pytree.TreeSpec) -> tuple[str, ...]:
-    """The field names of a dict, named tuple, dataclass or of a dict-like class that gives its keys."""
+    """The field names of a dict, named tuple or dataclass, which must be text."""
     kind, context = spec.type, spec.context
     keys: Any = None
-    if pytree.is_namedtuple_class(kind) or kind is pytree.namedtuple:
+    if pytree.is_namedtuple_class(kind) or kind is namedtuple:
         keys = _namedtuple(spec)._fields
     elif isinstance(kind, type) and issubclass(kind, dict):
         keys = context[0] if _is_pair(context) else context
@@ -62,8 +68,8 @@ def _keys(spec: pytree.TreeSpec) -> tuple[str, ...]:
         raise refuse(
             "P0313",
             f"the model takes or returns a `{shown}`, whose fields prunec cannot name",
-            help="return tensors in tuples, lists, dicts with text keys, named tuples or dataclasses "
-            "(for Hugging Face models: `config.use_cache = False`)",
+            help="return tensors in tuples, lists, named tuples, dataclasses, or dicts by text "
+            "(a Hugging Face model: with `config.use_cache = False`)",
         )
     return tuple(keys)
 
@@ -74,7 +80,7 @@ def _class(spec: pytree.TreeSpec) -> str | None:
         return None
     if kind is OrderedDict:
         return "collections.OrderedDict"
-    if pytree.is_namedtuple_class(kind) or kind is pytree.namedtuple:
+    if pytree.is_namedtuple_class(kind) or kind is namedtuple:
         kind = _namedtuple(spec)
     return f"{kind.__module__}.{kind.__qualname__}"
 
@@ -84,9 +90,8 @@ def _namedtuple(spec: pytree.TreeSpec) -> Any:
 
 
 def _is_pair(context: object) -> bool:
-    return isinstance(context, list | tuple) and len(context) > 0 and isinstance(context[0], list | tuple)
-
-
-def leaf_names(mapping: Mapping[str, Any]) -> tuple[str, ...]:
-    """The parameter name above each leaf of a mapping from parameter name to nested value, in order."""
-    return tuple(name for name, value in mapping.items() for _ in pytree.tree_leaves(value))
+    return (
+        isinstance(context, list | tuple)
+        and len(context) > 0
+        and isinstance(context[0], list | tuple)
+    )

@@ -1,4 +1,4 @@
-"""Weights: every tensor that a module holds, once, under its first name; its other names are ties."""
+"""Weights: every tensor that a module holds, once, under its first name; others are ties."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Weights:
 
 
 def run(module: nn.Module) -> Weights:
-    """Parameters and buffers in state-dict order; tensors are the module's own, detached, not copied."""
+    """Parameters and buffers in state-dict order; the tensors are the module's own, detached."""
     first: dict[int, str] = {}
     names: dict[str, list[str]] = {}
     owned: dict[str, tuple[torch.Tensor, str, bool]] = {}

@@ -1,6 +1,7 @@
 """The front end: `run` captures a module and gives its `Graph` and weights.
 
-The ways to capture are tried in a fixed order, the most general first; what had to be given up becomes a note.
+The ways to capture are tried in a fixed order, the most general first; what had to be given up
+becomes a note.
 """
 
 from __future__ import annotations
@@ -46,15 +47,16 @@ def run(
     """Trace a module as it computes in eval mode; the module itself is left as it was.
 
     Args:
-        args, kwargs: an example of what ``module.forward`` takes; only shapes, dtypes and structure matter.
+        args, kwargs: an example of what ``module.forward`` takes; only shapes, dtypes and structure
+            matter.
         dynamic: per input (by its name, or by the parameter of forward that it is part of), which
-            dimensions may change from call to call, and their names. By default dim 0 of every input that
+            dimensions may change from call to call, and their names. By default dim 0 of what
             shares the first input's dim 0 is ``N``, and dim 1 of integer matrices is ``T``.
         name: the graph's name; by default the class name.
 
     Raises:
-        PruneError: P0301 to P0303 for inputs that do not fit, P0310 where neither front end can capture the
-            model, P0311 to P0313 where what it does cannot be written as a functional graph.
+        PruneError: P0301 to P0303 for inputs that do not fit, P0310 where neither front end can
+            capture the model, P0311 to P0313 where a functional graph cannot say what it does.
     """
     given = inputs.bind(module, args, kwargs or {}, dynamic)
     captured, notes = _capture(module, given)
@@ -84,7 +86,7 @@ def _capture(module: nn.Module, given: Example) -> tuple[Captured, tuple[Diagnos
 
 
 def _attempts(module: nn.Module, given: Example) -> Iterator[tuple[Frontend, Example]]:
-    """All dims dynamic at prime sizes; then each one alone, first to last; then none; then symbolic_trace."""
+    """All dims dynamic, at prime sizes; then each one alone; then none; per front end."""
     taken = frozenset(size for tensor in module.parameters() for size in tensor.shape)
     frontends: tuple[Frontend, ...] = ("export", "symbolic_trace")
     for frontend in frontends:
@@ -113,7 +115,7 @@ def _notes(
             because = gone.get(symbol) or reason(failures[0])
             yield Diagnostic(
                 "P0320",
-                f"dimension `{symbol}` is fixed at {given.size(symbol)}, its size in the example inputs",
+                f"dimension `{symbol}` is fixed at {given.size(symbol)}, as in the example inputs",
                 severity="note",
                 notes=(because,),
             )
@@ -142,7 +144,7 @@ def _neither(failures: list[Exception]) -> PruneError:
             "P0310",
             "torch cannot capture the model" + (f" (at {line})" if line else ""),
             notes=(f"torch.export: {reason(exported)}", f"symbolic_trace: {reason(drawn)}"),
-            help="make control flow depend on shapes only, or give prunec the part of the model that does "
-            "(for a detector: its backbone)",
+            help="make control flow depend on shapes only, or give prunec a part of the model that "
+            "does (of a detector, the backbone)",
         )
     )

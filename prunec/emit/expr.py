@@ -1,0 +1,107 @@
+"""Expressions: Python text with its binding strength, and the literals in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from prunec.ir.graph import Argument, Device, Ref, TorchName, WeightRef
+
+COMPARE, OR, XOR, AND, SHIFT, SUM, PRODUCT, UNARY, ATOM = range(9)
+"""Python's binding strengths, weakest first."""
+
+Bracket = Literal["()", "[]", "{}"]
+
+
+@dataclass(frozen=True, slots=True)
+class Expr:
+    """One Python expression on a single line; ``level`` says when it needs parentheses.
+
+    A call or display keeps ``head`` and ``items``, so that a line that is too long can be broken there.
+    """
+
+    text: str
+    level: int = ATOM
+    head: str = ""
+    items: tuple[Expr, ...] = field(default=())
+    bracket: Bracket | None = None
+
+    def at(self, level: int) -> str:
+        """The text, in parentheses where an operator of this level would tear it apart."""
+        return self.text if self.level >= level else f"({self.text})"
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def call(head: str, items: Iterable[Expr]) -> Expr:
+    """``head(item, ...)``."""
+    return _bracketed(head, tuple(items), "()")
+
+
+def display(items: Iterable[Expr], bracket: Bracket = "[]") -> Expr:
+    """A list, a dict (whose items are `pair`s) or a tuple."""
+    return _bracketed("", tuple(items), bracket)
+
+
+def named(name: str, value: Expr) -> Expr:
+    """A keyword argument."""
+    return _prefixed(f"{name}=", value)
+
+
+def pair(key: str, value: Expr) -> Expr:
+    """One entry of a dict."""
+    return _prefixed(f"{quote(key)}: ", value)
+
+
+def binary(operator: str, level: int, left: Expr, right: Expr) -> Expr:
+    """``left operator right``; comparisons do not chain."""
+    stronger = level + 1
+    first = left.at(stronger if level == COMPARE else level)
+    return Expr(f"{first} {operator} {right.at(stronger)}", level)
+
+
+def literal(value: Argument) -> Expr:
+    """A plain value as Python spells it; sequences become tuples."""
+    match value:
+        case str():
+            return Expr(quote(value))
+        case float() if not math.isfinite(value):
+            return call("float", [Expr(quote(str(value)))])
+        case bool() | None:
+            return Expr(repr(value))
+        case int() | float():
+            return Expr(repr(value), ATOM if value >= 0 else UNARY)
+        case tuple():
+            return display(map(literal, value), "()")
+        case TorchName(name=name):
+            return Expr(f"torch.{name}")
+        case Device(name=name):
+            return call("torch.device", [Expr(quote(name))])
+        case Ref() | WeightRef():
+            raise TypeError(f"{value} is not a literal")
+
+
+def quote(text: str) -> str:
+    """A string literal as ruff formats it; whatever does not print is escaped."""
+    mark = "'" if '"' in text and "'" not in text else '"'
+    return mark + "".join(_escape(c, mark) for c in text) + mark
+
+
+def _escape(char: str, mark: str) -> str:
+    if char in (mark, "\\"):
+        return f"\\{char}"
+    return char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
+
+
+def _bracketed(head: str, items: tuple[Expr, ...], bracket: Bracket) -> Expr:
+    inner = ", ".join(i.text for i in items)
+    if bracket == "()" and not head and len(items) == 1:
+        inner += ","
+    return Expr(f"{head}{bracket[0]}{inner}{bracket[1]}", ATOM, head, items, bracket)
+
+
+def _prefixed(prefix: str, value: Expr) -> Expr:
+    return Expr(prefix + value.text, COMPARE, prefix + value.head, value.items, value.bracket)

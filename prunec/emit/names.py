@@ -1,0 +1,67 @@
+"""Names: which names can stand in source as they are, and how the others are reached.
+
+Whatever comes from the model (attribute names, dict keys, class names) passes through here, so that nothing of it can
+become code: a name is either a plain identifier or a quoted string.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+import unicodedata
+
+from torch import nn
+
+from prunec.emit.expr import quote
+
+RESERVED = frozenset({"torch", "nn", "F", "self", "load", "super", "range", "float", "getattr"})
+"""What the emitted source itself says; no local name may shadow it."""
+
+
+def is_plain(name: str) -> bool:
+    """Whether ``self.<name>`` is that very attribute: an identifier that Python neither folds nor mangles."""
+    return is_identifier(name) and not hasattr(nn.Module, name)
+
+
+def is_identifier(name: str) -> bool:
+    """A name that Python takes unchanged, in a class body too."""
+    return (
+        name.isidentifier()
+        and not keyword.iskeyword(name)
+        and unicodedata.normalize("NFKC", name) == name
+        and not (name.startswith("__") and not name.endswith("__"))
+    )
+
+
+def attribute(base: str, name: str) -> str:
+    """``base.name``, however hostile the name."""
+    if is_plain(name):
+        return f"{base}.{name}"
+    return f"getattr({base}, {quote(name)})"
+
+
+def class_name(qualified: str) -> str:
+    """A class name from a qualified one: its last part, made an identifier."""
+    last = re.sub(r"\W", "", qualified.rsplit(".", 1)[-1], flags=re.ASCII).lstrip("_0123456789")
+    usable = bool(last) and not keyword.iskeyword(last) and last not in RESERVED
+    return last if usable else "Module"
+
+
+def camel(name: str) -> str:
+    """``conv_block`` as ``ConvBlock``."""
+    return class_name("".join(part[:1].upper() + part[1:] for part in re.split(r"[\W_]+", name)))
+
+
+def local(wanted: str) -> str:
+    """A local variable's name near the wanted one."""
+    name = re.sub(r"\W", "_", wanted, flags=re.ASCII).strip("_") or "value"
+    if name[0].isdigit():
+        name = f"_{name}"
+    return f"{name}_" if keyword.iskeyword(name) or name in RESERVED else name
+
+
+def comment(text: str) -> str:
+    """The text as comment lines."""
+    lines = text.split("\n")
+    shown = ("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in lines)
+    return "\n".join(f"# {line}".rstrip() for line in shown)

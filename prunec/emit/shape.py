@@ -1,0 +1,107 @@
+"""Shape: the tree of calls made such that every call can be written as one.
+
+A call stays a call if its caller holds the module, if all calls of the module do the same, and if it is what its kind
+of module does (``nn.Sequential`` chains). Any other call is dissolved: its operators are written by its caller. The
+root holds everything, so this always ends with a tree that can be written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from prunec.emit import keys, leaves, tree
+from prunec.emit.body import Model
+from prunec.emit.construct import Construct
+from prunec.emit.hierarchy import CONTAINERS, Hierarchy, Kind, numbered
+from prunec.emit.simplify import Program
+from prunec.emit.tree import Boundaries, Region
+from prunec.ir.graph import Ref
+
+
+@dataclass(frozen=True)
+class Shaped:
+    """The final tree, with the constructions of torch.nn leaves by path."""
+
+    root: Region
+    model: Model
+    leaves: Mapping[str, Construct]
+
+
+def run(program: Program) -> Shaped:
+    """Dissolve what cannot be written as a call, until nothing changes."""
+    root = tree.build(program)
+    built, otherwise = leaves.run(program.graph, root)
+    root = tree.dissolve(root, lambda r: r.path in otherwise)
+    hierarchy = Hierarchy(program.graph, leaves=frozenset(built))
+    while True:
+        hierarchy = replace(hierarchy, chained=_chained(program, hierarchy, root))
+        model = _model(program, hierarchy)
+        unwanted = {id(r) for r in _misfits(model, root)} or set(keys.unequal(model, root))
+        if not unwanted:
+            return Shaped(root, model, built)
+        root = tree.dissolve(root, lambda r: id(r) in unwanted)  # noqa: B023
+
+
+def _model(program: Program, hierarchy: Hierarchy) -> Model:
+    def reach(path: str, weight: str) -> bool:
+        return hierarchy.weight(path, weight) is not None
+
+    return Model(program, hierarchy, Boundaries(program, reach))
+
+
+def _misfits(model: Model, root: Region) -> Iterator[Region]:
+    """Calls that cannot be written; where a caller does not hold the module, the caller."""
+    hierarchy = model.hierarchy
+    for caller in root.walk():
+        for region in caller.children:
+            kind = hierarchy.kind(region.path)
+            if hierarchy.access(caller.path, region.path) is None:
+                leaf = kind is Kind.LEAF and not model.program.graph.module[region.path].weights
+                yield region if leaf or caller.path == "" else caller
+            elif kind is Kind.SEQUENTIAL and not is_chain(model, region):
+                yield region
+            elif kind in (Kind.LIST, Kind.DICT, Kind.PARAMETERS) or not model.boundaries(region).outputs:
+                yield region
+
+
+def _chained(program: Program, hierarchy: Hierarchy, root: Region) -> frozenset[str]:
+    """Paths of user classes with numbered children, all of whose calls are chains."""
+    model = _model(program, hierarchy)
+    verdict: dict[str, bool] = {}
+    for region in root.walk():
+        module = program.graph.module[region.path]
+        user = module.cls != f"{CONTAINERS}Sequential" and not module.weights and region.path != ""
+        if user and module.children and numbered(module.children) and region.path not in hierarchy.leaves:
+            verdict[region.path] = verdict.get(region.path, True) and is_chain(model, region)
+    return frozenset(path for path, chain in verdict.items() if chain)
+
+
+def is_chain(model: Model, region: Region) -> bool:
+    """Whether a call hands one value through all its children in turn, as ``nn.Sequential`` does."""
+    boundary = model.boundaries(region)
+    if len(boundary.arguments) != 1 or len(boundary.outputs) != 1:
+        return False
+    module = model.program.graph.module[region.path]
+    value = boundary.arguments[0]
+    called = []
+    for item in region.items:
+        if not isinstance(item, Region):
+            return False
+        inner = model.boundaries(item)
+        if inner.arguments != (value,) or len(inner.outputs) != 1:
+            return False
+        value = Ref(inner.outputs[0])
+        called.append(item.path)
+    order = [p for _, p in model.hierarchy.children(region.path)]
+    silent = [p for p in order if p not in called]
+    return (
+        value.name == boundary.outputs[0]
+        and [p for p in order if p in called] == called
+        and bool(module.children)
+        and not any(_holds_weights(model, p) for p in silent)
+    )
+
+
+def _holds_weights(model: Model, path: str) -> bool:
+    return path not in model.program.graph.module or any(m.weights for m in model.hierarchy.below(path))

@@ -1,0 +1,205 @@
+"""Simplify: the graph as emission reads it, without dead values and without operators that do nothing.
+
+Run-time sizes are no statements of their own: ``x.shape[0]`` is written wherever it is needed, from whatever tensor
+at hand has that size. So `Program` keeps the `size` and ``scalar.*`` nodes apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from prunec.emit import schema
+from prunec.ir.graph import (
+    Argument,
+    Dict_,
+    Graph,
+    Node,
+    Ref,
+    ScalarType,
+    Sequence_,
+    TensorType,
+    TorchName,
+    Tree,
+    Type,
+    WeightRef,
+    leaves,
+)
+
+LAST = 2**63 - 1
+"""What torch writes for the end of an open slice."""
+
+COPIES = frozenset({"alias", "lift_fresh", "lift_fresh_copy"})
+
+
+@dataclass(frozen=True)
+class Program:
+    """A graph to be written down.
+
+    ``nodes`` are live and in order, without those in ``scalars`` (run-time sizes) and without ``getitem``:
+    ``parts[node]`` are the names of a tuple's items, None for those that nobody reads.
+    """
+
+    graph: Graph
+    nodes: tuple[Node, ...]
+    scalars: Mapping[str, Node]
+    parts: Mapping[str, tuple[str | None, ...]]
+    output: Tree
+
+    @cached_property
+    def types(self) -> Mapping[str, Type]:
+        return self.graph.types
+
+    def results(self, node: Node) -> tuple[str, ...]:
+        """The values that a node makes and that somebody reads."""
+        parts = self.parts.get(node.name)
+        return (node.name,) if parts is None else tuple(p for p in parts if p is not None)
+
+    def reads(self, node: Node) -> tuple[Ref | WeightRef, ...]:
+        """Tensors and data-dependent numbers that a node reads, in order, repeats included."""
+        return tuple(r for r in _references((node.args, tuple(v for _, v in node.kwargs))) if self._is_value(r))
+
+    def sizes(self, node: Node) -> tuple[Ref, ...]:
+        """Run-time sizes that a node reads."""
+        found = _references((node.args, tuple(v for _, v in node.kwargs)))
+        return tuple(r for r in found if isinstance(r, Ref) and not self._is_value(r))
+
+    def symbols(self, scalar: Ref) -> tuple[str, ...]:
+        """The dynamic sizes that a run-time number is computed from."""
+        node = self.scalars[scalar.name]
+        if node.op == "size":
+            symbol = size_symbol(node, self.types)
+            return () if symbol is None else (symbol,)
+        operands = (a for a in node.args if isinstance(a, Ref))
+        return tuple(dict.fromkeys(s for a in operands for s in self.symbols(a)))
+
+    def _is_value(self, reference: Ref | WeightRef) -> bool:
+        return isinstance(reference, WeightRef) or reference.name not in self.scalars
+
+
+def run(graph: Graph) -> Program:
+    """Drop copies, casts to the same dtype, whole slices and whatever does not reach the output."""
+    same: dict[str, Argument] = {}
+    kept: list[Node] = []
+    for node in graph.nodes:
+        read = replace(
+            node,
+            args=tuple(_resolve(a, same) for a in node.args),
+            kwargs=tuple((k, _resolve(v, same)) for k, v in node.kwargs),
+        )
+        source = _copied(read, graph)
+        if source is None:
+            kept.append(read)
+        else:
+            same[node.name] = source
+    output = _resolve_tree(graph.output, same)
+    live = _live(kept, output)
+    scalars = _free_scalars(live, graph)
+    parts = _parts(live, graph)
+    nodes = tuple(n for n in live if n.name not in scalars and n.op != "getitem")
+    return Program(graph, nodes, scalars, parts, output)
+
+
+def size_symbol(node: Node, types: Mapping[str, Type]) -> str | None:
+    """The dynamic size that a `size` node asks for; None where it is fixed."""
+    value, dim = node.args
+    if not isinstance(value, Ref) or not isinstance(dim, int):
+        return None
+    type_ = types[value.name]
+    return type_.symbols[dim] if isinstance(type_, TensorType) else None
+
+
+def _copied(node: Node, graph: Graph) -> Argument:
+    """What a node merely hands on, or None when it does something."""
+    base = schema.base(node.op)
+    source = node.args[0] if node.args else None
+    if not isinstance(source, Ref | WeightRef) or not isinstance(node.type, TensorType):
+        return None
+    given = graph.types[source.name] if isinstance(source, Ref) else graph.weight[source.name].type
+    if base in COPIES:
+        return source
+    if base in ("to", "_to_copy") and isinstance(given, TensorType):
+        bound = schema.bind(node)
+        moves = bound.get("copy") or isinstance(bound.get("memory_format"), TorchName)
+        return source if given.dtype == node.type.dtype and not moves else None
+    if base == "slice" and given == node.type and isinstance(given, TensorType):
+        bound = schema.bind(node)
+        start, end, dim = bound["start"], bound["end"], bound["dim"]
+        assert isinstance(dim, int)
+        whole = end in (None, LAST) or (isinstance(end, int) and given.symbols[dim] is None)
+        return source if whole and start in (None, 0) and bound["step"] == 1 else None
+    return None
+
+
+def _live(nodes: Sequence[Node], output: Tree) -> list[Node]:
+    needed = {r.name for r in leaves(output)}
+    found: list[Node] = []
+    for node in reversed(nodes):
+        if node.name in needed:
+            needed.update(r.name for r in node.refs())
+            found.append(node)
+    return found[::-1]
+
+
+def _free_scalars(nodes: Sequence[Node], graph: Graph) -> dict[str, Node]:
+    """Numbers that follow from the sizes of the model's inputs."""
+    known = {s for i in graph.inputs for s in i.type.symbols if s is not None}
+    found: dict[str, Node] = {}
+    for node in nodes:
+        if node.op == "size":
+            symbol = size_symbol(node, graph.types)
+            free = symbol is None or symbol in known
+        else:
+            operands = tuple(node.refs())
+            free = node.op.startswith("scalar.") and all(r.name in found for r in operands)
+        if free and isinstance(node.type, ScalarType):
+            found[node.name] = node
+    return found
+
+
+def _parts(nodes: Sequence[Node], graph: Graph) -> dict[str, tuple[str | None, ...]]:
+    found: dict[str, list[str | None]] = {}
+    for node in nodes:
+        if isinstance(node.type, tuple):
+            found[node.name] = [None] * len(node.type)
+        if node.op == "getitem":
+            source, index = node.args
+            assert isinstance(source, Ref)
+            assert isinstance(index, int)
+            found[source.name][index] = node.name
+    return {name: tuple(parts) for name, parts in found.items()}
+
+
+def _resolve(argument: Argument, same: Mapping[str, Argument]) -> Argument:
+    match argument:
+        case Ref(name=name):
+            return same.get(name, argument)
+        case tuple():
+            return tuple(_resolve(a, same) for a in argument)
+        case _:
+            return argument
+
+
+def _resolve_tree(tree: Tree, same: Mapping[str, Argument]) -> Tree:
+    match tree:
+        case Ref(name=name):
+            found = same.get(name, tree)
+            assert isinstance(found, Ref | WeightRef)
+            return found
+        case Sequence_(kind=kind, items=items):
+            return Sequence_(kind, tuple(_resolve_tree(i, same) for i in items))
+        case Dict_(items=pairs, cls=cls):
+            return Dict_(tuple((k, _resolve_tree(v, same)) for k, v in pairs), cls)
+        case _:
+            return tree
+
+
+def _references(argument: Argument) -> list[Ref | WeightRef]:
+    match argument:
+        case Ref() | WeightRef():
+            return [argument]
+        case tuple():
+            return [r for a in argument for r in _references(a)]
+        case _:
+            return []

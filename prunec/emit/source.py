@@ -1,0 +1,220 @@
+"""Source: the whole file, from a graph to text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from torch import Tensor
+
+from prunec.diagnostics import Diagnostic, PruneError
+from prunec.emit import classes, constants, hints, layout, names, shape, signature, simplify
+from prunec.emit.body import Body, Model, outputs_tree
+from prunec.emit.classes import Class, Instance, Names
+from prunec.emit.construct import Construct
+from prunec.emit.expr import Expr, display, literal, quote
+from prunec.emit.hierarchy import CONTAINERS, Hierarchy, Kind
+from prunec.emit.keys import Keys
+from prunec.emit.lines import Constructor
+from prunec.emit.shape import Shaped
+from prunec.emit.tree import Boundaries, Region
+from prunec.ir.graph import Graph, Ref, TensorType, WeightRef
+
+
+def run(
+    graph: Graph, *, class_name: str, header: str, weights: Mapping[str, Tensor] | None = None
+) -> str:
+    """Python source with one class per distinct module, the model last, and ``load(path)``.
+
+    Args:
+        class_name: name of the model's class.
+        header: the text of the comment on top.
+        weights: tensors by name; short constants and non-persistent buffers among them are written out.
+
+    Raises:
+        PruneError: P0701 for a class name that Python does not take.
+    """
+    if not names.is_identifier(class_name) or class_name in names.RESERVED:
+        raise PruneError(
+            Diagnostic(
+                "P0701",
+                f"`{class_name}` cannot be the name of a class",
+                help="choose a Python identifier such as `SlimResNet`",
+            )
+        )
+    program = simplify.run(graph)
+    shown = constants.literals(graph, weights or {})
+    shaped = _placed(shape.run(program), shown)
+    written = list(_classes(shaped, class_name, shown))
+    body = "\n\n\n".join(_class(shaped, c) for c in written)
+    loader = _loader(graph, class_name, shown)
+    parts = [f"{names.comment(header)}\n\n{_imports(body)}", body, loader]
+    return "\n\n\n".join(parts) + "\n"
+
+
+def stored(graph: Graph, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors that belong in the weights file: all but those that the source writes out."""
+    shown = constants.literals(graph, weights)
+    return {w.name: weights[w.name] for w in graph.weights if w.name not in shown}
+
+
+def _placed(shaped: Shaped, shown: Mapping[str, Expr]) -> Shaped:
+    """Give written-out constants their modules, so that these reach them by themselves."""
+    hierarchy = replace(
+        shaped.model.hierarchy, placed=constants.placed(shaped.model.hierarchy, shaped.root, shown)
+    )
+
+    def reach(path: str, weight: str) -> bool:
+        return hierarchy.weight(path, weight) is not None
+
+    program = shaped.model.program
+    model = Model(program, hierarchy, Boundaries(program, reach))
+    return replace(shaped, model=model)
+
+
+def _classes(shaped: Shaped, root: str, shown: Mapping[str, Expr]) -> Iterator[Class]:
+    """Every class, those that others are made of first."""
+    hierarchy = shaped.model.hierarchy
+    keys = Keys(shaped.model)
+    regions = first_calls(shaped.root)
+    known: dict[str, Construct] = {}
+    constructor = Constructor(
+        hierarchy, shaped.leaves, known.__getitem__, frozenset(regions), shown
+    )
+    taken = Names(root, *names.RESERVED)
+    for level in _levels(hierarchy, constructor):
+        instances = [
+            Instance(
+                path,
+                _base_name(hierarchy, path),
+                constructor.lines(path),
+                keys(regions[path]) if path in regions else None,
+            )
+            for path in level
+            if path
+        ]
+        for found in classes.group(instances, taken):
+            known.update(found.constructs)
+            yield found
+    whole = Instance("", root, constructor.lines(""), None)
+    yield Class(root, whole, (), {})
+
+
+def first_calls(root: Region) -> dict[str, Region]:
+    """The first call of every module that is called."""
+    found: dict[str, Region] = {}
+    for region in root.walk():
+        found.setdefault(region.path, region)
+    return found
+
+
+def _levels(hierarchy: Hierarchy, constructor: Constructor) -> list[list[str]]:
+    """Paths that become classes, by how many classes they are deep."""
+    heights: dict[str, int] = {}
+    for module in sorted(hierarchy.graph.modules, key=lambda m: -m.path.count(".") - bool(m.path)):
+        path = module.path
+        below = [heights.get(p, 0) for _, p in hierarchy.children(path)]
+        own = hierarchy.kind(path) is Kind.CLASS and constructor.needed(path)
+        heights[path] = max(below, default=0) + own
+    levels: list[list[str]] = [[] for _ in range(heights[""])]
+    for module in hierarchy.graph.modules:
+        if hierarchy.kind(module.path) is Kind.CLASS and constructor.needed(module.path):
+            levels[heights[module.path] - 1].append(module.path)
+    return levels
+
+
+def _base_name(hierarchy: Hierarchy, path: str) -> str:
+    cls = hierarchy.graph.module[path].cls
+    last = path.rpartition(".")[2]
+    if cls.startswith(CONTAINERS) and not last.isdecimal():
+        return names.camel(last)
+    return names.class_name(cls)
+
+
+def _class(shaped: Shaped, cls: Class) -> str:
+    path = cls.model.path
+    lines = [f"class {cls.name}(nn.Module):"]
+    if cls.model.lines:
+        lines += layout.define("__init__", classes.signature(cls.parameters))
+        lines.append("        super().__init__()")
+        for number, line in enumerate(cls.model.lines):
+            shown = classes.render(line, number, cls.parameters)
+            lines += layout.statement(shown, 2, line.prefix)
+    region = first_calls(shaped.root).get(path)
+    if region is not None:
+        forward = _root_forward(shaped) if path == "" else _forward(shaped, region)
+        lines += [""] * bool(cls.model.lines) + forward
+    elif not cls.model.lines:
+        lines.append("    pass")
+    return "\n".join(lines)
+
+
+def _forward(shaped: Shaped, region: Region) -> list[str]:
+    model = shaped.model
+    boundary = model.boundaries(region)
+    given: dict[str, Ref | WeightRef] = {}
+    sizes: dict[str, str] = {}
+    taken = Names(*names.RESERVED)
+    for i, ref in enumerate((*boundary.inputs, *boundary.weights)):
+        given[taken(_parameter(model, ref, i))] = ref
+    for symbol, _ in boundary.sizes:
+        sizes[symbol] = taken(names.local(symbol.lower()))
+    shown = ["self", *given, *sizes.values()]
+    body = Body(model, region, given, outputs_tree(boundary)).write(sizes)
+    return [*layout.define("forward", shown), *body]
+
+
+def _parameter(model: Model, ref: Ref | WeightRef, position: int) -> str:
+    if isinstance(ref, WeightRef):
+        return names.local(ref.name.rpartition(".")[2])
+    type_ = model.program.types[ref.name]
+    floating = isinstance(type_, TensorType) and "float" in type_.dtype
+    if position == 0 and floating:
+        return "x"
+    found = hints.parameter(model.program, ref.name)
+    return names.local(found) if found is not None else "xyzuvw"[min(position, 5)]
+
+
+def _root_forward(shaped: Shaped) -> list[str]:
+    graph, output = shaped.model.program.graph, shaped.model.program.output
+    shown, given, first = signature.parameters(graph)
+    says = signature.docstring(output)
+    lines = layout.define("forward", ["self", *shown])
+    lines += [f"        {line}" for line in ([] if says is None else [says])]
+    lines += [f"        {line}" for line in first]
+    return lines + Body(shaped.model, shaped.root, given, output).write({})
+
+
+def _imports(body: str) -> str:
+    lines = ["import torch"] * bool(re.search(r"\btorch\.", body))
+    lines += ["import torch.nn.functional as F"] * bool(re.search(r"\bF\.", body))
+    return "\n".join([*lines, "from torch import nn"])
+
+
+def _loader(graph: Graph, class_name: str, shown: Mapping[str, Expr]) -> str:
+    """``load(path)``: strict, with ties filled in, and tensors outside the state dict."""
+    beside = [w.name for w in graph.weights if not w.persistent and w.name not in shown]
+    tied = [(tie, w.name) for w in graph.weights for tie in w.ties if w.persistent]
+    lines = [
+        "def load(path):",
+        '    """Build the model and fill it from the safetensors file at `path`."""',
+        "    from safetensors.torch import load_file",
+        "",
+        f"    model = {class_name}()",
+    ]
+    if not beside and not tied:
+        lines.append("    model.load_state_dict(load_file(path))")
+        return "\n".join([*lines, "    return model.eval()"])
+    lines.append("    weights = load_file(path)")
+    lines += [f"    weights[{quote(tie)}] = weights[{quote(name)}]" for tie, name in tied]
+    if beside:
+        lines += layout.statement(_names(beside), 1, "for name in ", ":")
+        lines.append("        model.get_buffer(name).copy_(weights.pop(name))")
+    return "\n".join([*lines, "    model.load_state_dict(weights)", "    return model.eval()"])
+
+
+def _names(found: Sequence[str]) -> Expr:
+    return display(map(literal, found), "[]")
+
+

@@ -1,0 +1,171 @@
+"""Tree: the calls of modules, nested as they happened, and what crosses their boundaries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby
+from typing import TypeAlias
+
+from prunec.emit.simplify import Program
+from prunec.ir.graph import Call, Node, Ref, TensorType, WeightRef, leaves
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """One call of a module: its operators and the calls of other modules, in order."""
+
+    call: Call
+    items: tuple[Item, ...]
+
+    @property
+    def path(self) -> str:
+        return self.call.path
+
+    @property
+    def children(self) -> tuple[Region, ...]:
+        return tuple(i for i in self.items if isinstance(i, Region))
+
+    def nodes(self) -> Iterator[Node]:
+        """Every operator inside, nested ones included."""
+        for item in self.items:
+            if isinstance(item, Region):
+                yield from item.nodes()
+            else:
+                yield item
+
+    def walk(self) -> Iterator[Region]:
+        """The region and all that are nested in it, outer ones first."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+
+Item: TypeAlias = Node | Region
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """What a call takes and returns, each in order.
+
+    ``inputs`` are tensors from outside, ``weights`` those parameters that the module cannot reach by itself, ``sizes``
+    the dynamic sizes that no input has, each with a run-time number that holds it.
+    """
+
+    inputs: tuple[Ref, ...]
+    weights: tuple[WeightRef, ...]
+    sizes: tuple[tuple[str, Ref], ...]
+    outputs: tuple[str, ...]
+
+    @property
+    def arguments(self) -> tuple[Ref | WeightRef, ...]:
+        return (*self.inputs, *self.weights, *(ref for _, ref in self.sizes))
+
+
+def build(program: Program) -> Region:
+    """The tree of calls. A call that is torn apart by operators of another becomes part of its caller."""
+    root = Call("", program.graph.modules[0].cls if program.graph.modules else program.graph.name)
+    region = Region(root, _group(program.nodes, 1))
+    seen: dict[Call, int] = {}
+    for inner in region.walk():
+        seen[inner.call] = seen.get(inner.call, 0) + 1
+    torn = {c for c, count in seen.items() if count > 1}
+    return dissolve(region, lambda r: r.call in torn)
+
+
+def dissolve(region: Region, unwanted: Callable[[Region], bool]) -> Region:
+    """Put the items of unwanted calls in the place of the call; the same region when there are none."""
+    items: list[Item] = []
+    for item in region.items:
+        if not isinstance(item, Region):
+            items.append(item)
+            continue
+        inner = dissolve(item, unwanted)
+        items += inner.items if unwanted(item) else [inner]
+    same = len(items) == len(region.items) and all(a is b for a, b in zip(items, region.items, strict=True))
+    return region if same else replace(region, items=tuple(items))
+
+
+class Boundaries:
+    """Boundaries of regions of one tree; positions in the order of execution say who is inside."""
+
+    def __init__(self, program: Program, reach: Callable[[str, str], bool]) -> None:
+        """``reach(path, weight)`` says whether the module at ``path`` holds the weight, itself or below."""
+        self._program = program
+        self._reach = reach
+        self._position = {n.name: i for i, n in enumerate(program.nodes)}
+        self._found: dict[int, tuple[Region, Boundary]] = {}
+
+    @cached_property
+    def _made_at(self) -> dict[str, int]:
+        nodes = enumerate(self._program.nodes)
+        return {value: i for i, node in nodes for value in self._program.results(node)}
+
+    @cached_property
+    def _last_read(self) -> dict[str, int]:
+        last: dict[str, int] = {}
+        for i, node in enumerate(self._program.nodes):
+            last.update((r.name, i) for r in self._program.reads(node) if isinstance(r, Ref))
+        last.update((r.name, len(self._program.nodes)) for r in leaves(self._program.output))
+        return last
+
+    def __call__(self, region: Region) -> Boundary:
+        known = self._found.get(id(region))
+        if known is None:
+            known = self._found[id(region)] = region, self._boundary(region)
+        return known[1]
+
+    def _boundary(self, region: Region) -> Boundary:
+        nodes = tuple(region.nodes())
+        start = self._position[nodes[0].name]
+        reads = tuple(dict.fromkeys(r for n in nodes for r in self._program.reads(n)))
+        inputs = [r for r in reads if isinstance(r, Ref) and self._made_at.get(r.name, -1) < start]
+        weights = [
+            r for r in reads if isinstance(r, WeightRef) and not self._reach(region.path, r.name)
+        ]
+        end = start + len(nodes)
+        made = (v for n in nodes for v in self._program.results(n))
+        outputs = tuple(v for v in made if self._last_read.get(v, -1) >= end)
+        return Boundary(tuple(inputs), tuple(weights), self._sizes(nodes, inputs), outputs)
+
+    def _sizes(self, nodes: Sequence[Node], inputs: Sequence[Ref]) -> tuple[tuple[str, Ref], ...]:
+        known = {s for r in inputs for s in symbols(self._program, r.name)}
+        missing: dict[str, Ref] = {}
+        for node in nodes:
+            for scalar in self._program.sizes(node):
+                for size in self._atoms(scalar):
+                    for symbol in self._program.symbols(size):
+                        if symbol not in known:
+                            missing.setdefault(symbol, size)
+        return tuple(missing.items())
+
+    def _atoms(self, scalar: Ref) -> Iterator[Ref]:
+        """The plain sizes in a run-time number."""
+        node = self._program.scalars[scalar.name]
+        if node.op == "size":
+            yield scalar
+            return
+        for operand in node.refs():
+            yield from self._atoms(operand)
+
+
+def symbols(program: Program, value: str) -> tuple[str, ...]:
+    """The dynamic sizes that a tensor has as dimensions."""
+    type_ = program.types[value]
+    return tuple(s for s in type_.symbols if s) if isinstance(type_, TensorType) else ()
+
+
+def _group(nodes: Sequence[Node], depth: int) -> tuple[Item, ...]:
+    """Nodes by the call that stands at this depth of their scope."""
+
+    def at(node: Node) -> Call | None:
+        return node.scope[depth] if len(node.scope) > depth else None
+
+    items: list[Item] = []
+    for call, run in groupby(nodes, key=at):
+        if call is None:
+            items += run
+        else:
+            items.append(Region(call, _group(tuple(run), depth + 1)))
+    return tuple(items)
