@@ -1,7 +1,7 @@
 """Diagnostics: what is wrong, where, and what to do about it.
 
-Every fault that a user can cause is a `Diagnostic` with a stable code; a stage collects all of its faults and raises one
-`PruneError`. A broken invariant of the compiler itself is an `InternalError`.
+Every fault that a user can cause is a `Diagnostic` with a stable code; a stage collects all of its
+faults and raises one `PruneError`. A broken invariant of the compiler itself is an `InternalError`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Literal
+from unicodedata import combining, east_asian_width
 
 Severity = Literal["error", "warning", "note"]
+
+WIDTH = 96
+"""Characters of a source line that a diagnostic shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,23 @@ class Diagnostic:
     def __str__(self) -> str:
         return render(self)
 
+    def as_dict(self) -> dict[str, object]:
+        """The diagnostic as plain JSON values; places are null where it points nowhere."""
+        span = self.span
+        return {
+            "code": self.code,
+            "severity": self.severity,
+            "message": self.message,
+            "label": self.label,
+            "notes": list(self.notes),
+            "help": self.help,
+            "file": span.source.name if span else None,
+            "line": span.line if span else None,
+            "column": span.column if span else None,
+            "end_line": span.end_line if span else None,
+            "end_column": span.end_column if span else None,
+        }
+
 
 class PruneError(Exception):
     """One or more faults that the user can mend.
@@ -65,7 +86,9 @@ class InternalError(Exception):
     """An invariant of the compiler is broken; please report it."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(f"internal error: {message}\nThis is a defect of prunec; please report it.")
+        super().__init__(
+            f"internal error: {message}\nThis is a defect of prunec; please report it."
+        )
 
 
 def render(diagnostic: Diagnostic) -> str:
@@ -82,7 +105,7 @@ def render(diagnostic: Diagnostic) -> str:
 
 
 def nearest(word: str, known: Iterable[str], count: int = 3) -> str | None:
-    """``did you mean ...?`` for the known words nearest to ``word``, or None when nothing is near."""
+    """``did you mean ...?`` for the known words nearest to ``word``; None when nothing is near."""
     close = get_close_matches(word, sorted(set(known)), n=count, cutoff=0.5)
     return f"did you mean {' or '.join(f'`{c}`' for c in close)}?" if close else None
 
@@ -92,23 +115,35 @@ def _excerpt(span: Span, label: str, margin: str) -> list[str]:
     rows = span.source.text.split("\n")
     if not 1 <= span.line <= len(rows):
         return [head]
-    row = rows[span.line - 1].expandtabs(1)
+    row = rows[span.line - 1].rstrip("\r")
     end = span.end_column if span.end_line == span.line else len(row) + 1
-    carets = "^" * max(1, end - span.column)
-    shown, offset = _window(row, span.column)
-    pointer = " " * (span.column - 1 - offset) + carets[: max(1, 96 - (span.column - 1 - offset))]
+    shown, start, stop = _window(row, span.column - 1, max(span.column, end - 1))
+    before, marked = _columns(shown[:start]), _columns(shown[start:stop])
+    pointer = " " * before + "^" * max(1, marked)
     return [
         head,
         f"{margin} |",
-        f"{span.line} | {shown}",
+        f"{span.line} | {_printable(shown)}".rstrip(),
         f"{margin} | {pointer} {label}".rstrip(),
-        f"{margin} |",
     ]
 
 
-def _window(row: str, column: int, width: int = 96) -> tuple[str, int]:
-    """At most ``width`` characters of a row around a column, and how many were cut in front."""
-    if len(row) <= width:
-        return row, 0
-    offset = max(0, column - 1 - width // 3)
-    return row[offset : offset + width], offset
+def _window(row: str, start: int, stop: int) -> tuple[str, int, int]:
+    """At most `WIDTH` characters of a row, the marked ones among them; and where these are."""
+    if len(row) <= WIDTH:
+        return row, start, stop
+    first = max(0, min(start - WIDTH // 3, len(row) - WIDTH))
+    last = first + WIDTH
+    left, right = "..." * (first > 0), "..." * (last < len(row))
+    shift = len(left) - first
+    return left + row[first:last] + right, start + shift, min(stop, last) + shift
+
+
+def _printable(text: str) -> str:
+    """Text that a terminal shows as it is: a tab is a space, control characters are dots."""
+    return "".join(c if c.isprintable() else " " if c == "\t" else "·" for c in text)
+
+
+def _columns(text: str) -> int:
+    """Columns of a terminal that a text takes: wide characters two, combining ones none."""
+    return sum(2 if east_asian_width(c) in "WF" else not combining(c) for c in text)

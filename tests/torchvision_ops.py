@@ -1,41 +1,43 @@
-"""Declare torchvision's compiled operators where torchvision has none, so that it can be imported."""
+"""Declare torchvision's compiled operators where it lacks them, so that it can be imported."""
 
 from __future__ import annotations
 
 import torch
 
-SCHEMAS = (
-    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "roi_align(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width, "
-    "int sampling_ratio, bool aligned) -> Tensor",
-    "_roi_align_backward(Tensor grad, Tensor rois, float spatial_scale, SymInt pooled_height, "
-    "SymInt pooled_width, SymInt batch_size, SymInt channels, SymInt height, SymInt width, int sampling_ratio, "
-    "bool aligned) -> Tensor",
-    "roi_pool(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width) "
-    "-> (Tensor, Tensor)",
-    "_roi_pool_backward(Tensor grad, Tensor rois, Tensor argmax, float spatial_scale, SymInt pooled_height, "
-    "SymInt pooled_width, SymInt batch_size, SymInt channels, SymInt height, SymInt width) -> Tensor",
-    "ps_roi_align(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width, "
-    "int sampling_ratio) -> (Tensor, Tensor)",
-    "_ps_roi_align_backward(Tensor grad, Tensor rois, Tensor channel_mapping, float spatial_scale, "
-    "SymInt pooled_height, SymInt pooled_width, int sampling_ratio, SymInt batch_size, SymInt channels, "
-    "SymInt height, SymInt width) -> Tensor",
-    "ps_roi_pool(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt pooled_width) "
-    "-> (Tensor, Tensor)",
-    "_ps_roi_pool_backward(Tensor grad, Tensor rois, Tensor channel_mapping, float spatial_scale, "
-    "SymInt pooled_height, SymInt pooled_width, SymInt batch_size, SymInt channels, SymInt height, SymInt width) "
-    "-> Tensor",
-    "deform_conv2d(Tensor input, Tensor weight, Tensor offset, Tensor mask, Tensor bias, SymInt stride_h, "
-    "SymInt stride_w, SymInt pad_h, SymInt pad_w, SymInt dilation_h, SymInt dilation_w, SymInt groups, "
-    "SymInt offset_groups, bool use_mask) -> Tensor",
-    "_deform_conv2d_backward(Tensor grad, Tensor input, Tensor weight, Tensor offset, Tensor mask, Tensor bias, "
-    "SymInt stride_h, SymInt stride_w, SymInt pad_h, SymInt pad_w, SymInt dilation_h, SymInt dilation_w, "
-    "SymInt groups, SymInt offset_groups, bool use_mask) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
-)
+SCHEMAS = """
+nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor
+qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor
+roi_align(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt
+    pooled_width, int sampling_ratio, bool aligned) -> Tensor
+_roi_align_backward(Tensor grad, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt
+    pooled_width, SymInt batch_size, SymInt channels, SymInt height, SymInt width, int
+    sampling_ratio, bool aligned) -> Tensor
+roi_pool(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt
+    pooled_width) -> (Tensor, Tensor)
+_roi_pool_backward(Tensor grad, Tensor rois, Tensor argmax, float spatial_scale, SymInt
+    pooled_height, SymInt pooled_width, SymInt batch_size, SymInt channels, SymInt height,
+    SymInt width) -> Tensor
+ps_roi_align(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt
+    pooled_width, int sampling_ratio) -> (Tensor, Tensor)
+_ps_roi_align_backward(Tensor grad, Tensor rois, Tensor channel_mapping, float spatial_scale,
+    SymInt pooled_height, SymInt pooled_width, int sampling_ratio, SymInt batch_size, SymInt
+    channels, SymInt height, SymInt width) -> Tensor
+ps_roi_pool(Tensor input, Tensor rois, float spatial_scale, SymInt pooled_height, SymInt
+    pooled_width) -> (Tensor, Tensor)
+_ps_roi_pool_backward(Tensor grad, Tensor rois, Tensor channel_mapping, float spatial_scale,
+    SymInt pooled_height, SymInt pooled_width, SymInt batch_size, SymInt channels, SymInt
+    height, SymInt width) -> Tensor
+deform_conv2d(Tensor input, Tensor weight, Tensor offset, Tensor mask, Tensor bias, SymInt
+    stride_h, SymInt stride_w, SymInt pad_h, SymInt pad_w, SymInt dilation_h, SymInt dilation_w,
+    SymInt groups, SymInt offset_groups, bool use_mask) -> Tensor
+_deform_conv2d_backward(Tensor grad, Tensor input, Tensor weight, Tensor offset, Tensor mask,
+    Tensor bias, SymInt stride_h, SymInt stride_w, SymInt pad_h, SymInt pad_w, SymInt
+    dilation_h, SymInt dilation_w, SymInt groups, SymInt offset_groups, bool use_mask) ->
+    (Tensor, Tensor, Tensor, Tensor, Tensor)
+"""
 
 _library = torch.library.Library("torchvision", "DEF")
 
-for _schema in SCHEMAS:
+for _schema in SCHEMAS.replace("\n    ", " ").strip().splitlines():
     if not hasattr(torch.ops.torchvision, _schema.split("(")[0]):
         _library.define(_schema)

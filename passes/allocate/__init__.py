@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 import numpy as np
 
@@ -15,9 +15,7 @@ from prunec.passes.allocate.problem import Problem as Problem
 from prunec.passes.allocate.problem import allowed_widths as allowed_widths
 from prunec.passes.allocate.problem import check
 from prunec.passes.allocate.table import OPTIONS, Table
-from prunec.spec import Dp, Greedy, Lp, Uniform
-
-Solver: TypeAlias = Uniform | Greedy | Dp | Lp
+from prunec.spec import Dp, Greedy, Lp, Solver, Uniform
 
 
 def run(solver: Solver, problem: Problem) -> Plan:
@@ -48,7 +46,7 @@ def run(solver: Solver, problem: Problem) -> Plan:
     loss = table.loss(choice)
     return Plan(
         keep=_keep(problem, table.named(choice)),
-        solver=type(solver).__name__.lower(),
+        solver=solver.name,
         objective=loss,
         bound=loss if optimal else min(loss, bound.run(whole, table.original(choice))),
         costs=problem.report(table.named(choice)),

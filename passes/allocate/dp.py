@@ -29,7 +29,11 @@ Paths: TypeAlias = tuple[tuple[int, ...], ...]
 SEQUENTIAL_OPTIONS = 64
 """Widths per group in a separable model; the final refinement looks at all of the table's."""
 WORK = 1_000_000_000
-"""Elementary steps that a path may take before its options are thinned."""
+"""Elementary steps that one knapsack may take: beyond, options are thinned, then bins are fewer."""
+COARSE = 10_000
+"""Bins that are worth thinning the options for."""
+MEMORY = 1 << 25
+"""Numbers that one knapsack may hold at once."""
 ROUNDS = 6
 """Models built from one start, at most."""
 GRID = 128
@@ -82,9 +86,10 @@ def _paths(cost: Polynomial) -> Paths | None:
 def _along(table: Table, paths: Paths, bins: int) -> Solution:
     """The knapsack of the true costs, in units that are exact where they fit the bins."""
     thin = complete = table.thinned(OPTIONS, pareto=True)
-    while (longest := int(thin.counts.max())) > 8 and _work(thin, paths) * bins > WORK:
+    while (longest := int(thin.counts.max())) > 16 and _work(thin, paths) * COARSE > WORK:
         thin = table.thinned(longest * 3 // 4, pareto=True)
     stages = tuple(_stages(thin, paths))
+    bins = min(bins, WORK // _work(thin, paths), MEMORY // longest)
     room = thin.bounds[0] - thin.costs[0].value(thin.width(thin.least))
     unit = int(np.gcd.reduce(np.concatenate([s.cost.reshape(-1) for s in stages]))) or 1
     most = sum(int(s.cost.max()) for s in stages)
@@ -140,6 +145,7 @@ def _sequential(table: Table, bins: int) -> Integers:
     """The best from several starts and, with several budgets, several weights for them."""
     starts = [greedy.run(table), uniform.run(table)]
     thin = table.thinned(SEQUENTIAL_OPTIONS, pareto=True)
+    bins = min(bins, WORK // 16 // int(thin.counts.sum()), MEMORY // SEQUENTIAL_OPTIONS)
     candidates = list(starts)
     best = min((thin.nearest(s) for s in starts), key=thin.loss)
     for weights in _weights(len(table.costs)):
@@ -179,10 +185,9 @@ def _model(table: Table, point: Integers, anchor: Integers, weights: Floats, bin
     total = float(cost[:, -1].sum())
     reach = min(total, max(2 * float(cost[table.rows, anchor].sum()), total / 16)) or 1.0
     units = np.rint(cost * (bins / reach)).astype(np.int64)
-    counts = table.counts.tolist()
     stages = [
         Stage(group, table.losses[group, :count], units[group : group + 1, :count])
-        for group, count in enumerate(counts)
+        for group, count in enumerate(table.counts.tolist())
     ]
     return solve(stages, bins)
 

@@ -23,6 +23,7 @@ from prunec.ir.graph import (
     Sequence_,
     TensorType,
     Tree,
+    Type,
     WeightRef,
     leaves,
 )
@@ -41,6 +42,7 @@ class Model:
     program: Program
     hierarchy: Hierarchy
     boundaries: Boundaries
+    literals: Mapping[str, Expr]
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,14 +248,18 @@ class _Writer:
         return name
 
     def _role(self, value: str) -> str | None:
-        """The name of what attention takes: ``q``, ``k``, ``v``, ``mask``."""
-        reader = self.readers[value][0].item
-        if reader is None or isinstance(reader, Region):
-            return None
-        if schema.base(reader.op) == "scaled_dot_product_attention":
-            roles = dict(zip(reader.args, ("q", "k", "v", "mask"), strict=False))
-            return roles.get(Ref(value))
-        return None
+        """The name of what attention takes (``q``, ``k``, ``v``, ``mask``), also some reshaping earlier."""
+        while True:
+            step = self.readers[value][0]
+            reader = step.item
+            if reader is None or isinstance(reader, Region):
+                return None
+            if schema.base(reader.op) == "scaled_dot_product_attention":
+                roles = dict(zip(reader.args, ("q", "k", "v", "mask"), strict=False))
+                return roles.get(Ref(value))
+            if schema.base(reader.op) not in hints.TRANSPARENT or len(step.results) != 1:
+                return None
+            value = step.results[0]
 
     def _plain_hint(self, value: str) -> str | None:
         """Names for what is no feature map: masks, positions, angles."""
@@ -261,9 +267,11 @@ class _Writer:
 
     def _is_joined(self, value: str) -> bool:
         """Whether the first reader brings several values together, other than by arithmetic."""
+        reader = self.readers[value][0]
+        if isinstance(reader.item, Region):
+            return reader.reads[0] != Ref(value)
         if len(self.readers[value]) > 1:
             return True
-        reader = self.readers[value][0]
         distinct = {r.name for r in reader.reads if isinstance(r, Ref)}
         item = reader.item
         arithmetic = item is not None and not isinstance(item, Region) and schema.base(item.op) in hints.ARITHMETIC
@@ -299,11 +307,11 @@ class _Writer:
         return dead and name not in self.reserved
 
     def _free(self, wanted: str) -> str:
-        base = names.local(wanted)
-        name, number = base, 1
+        name = names.local(wanted)
+        stem, number = name.rstrip("0123456789") or name, 1
         while not self._is_free(name):
             number += 1
-            name = f"{base}{number}" if not base[-1].isdigit() else f"{base}_{number}"
+            name = f"{stem}{number}"
         return name
 
     def _bind(self, name: str, value: str) -> None:
@@ -368,10 +376,7 @@ class _Writer:
             self.term = outer
 
     def _rank(self, source: Argument) -> int:
-        if isinstance(source, WeightRef):
-            return self.program.graph.weight[source.name].type.rank
-        assert isinstance(source, Ref)
-        type_ = self.program.types[source.name]
+        type_ = self.type(source)
         assert isinstance(type_, TensorType)
         return type_.rank
 
@@ -391,6 +396,16 @@ class _Writer:
                 return expr.display(map(self.show, argument), "()" if plain and argument else "[]")
             case _:
                 return expr.literal(argument)
+
+    def type(self, argument: Argument) -> Type:
+        if isinstance(argument, WeightRef):
+            return self.program.graph.weight[argument.name].type
+        return self.program.types[argument.name] if isinstance(argument, Ref) else None
+
+    def number(self, argument: Argument) -> Expr | None:
+        shown = self.body.model.literals.get(argument.name) if isinstance(argument, WeightRef) else None
+        bare = shown is not None and len(shown.items) == 1 and shown.items[0].bracket is None
+        return shown.items[0] if shown is not None and bare else None
 
     def dtype(self, name: str) -> Expr:
         if "float" in name:
@@ -429,10 +444,10 @@ class _Writer:
         return Expr("?")
 
     def _at_hand(self) -> Iterator[str]:
-        """Local names, those that the statement reads first, then the main road."""
+        """Local names: the main road, then those that the statement reads."""
         near = [] if self.term is None else [self.name_of.get(r.name) for r in self.term.reads()]
         main = ["x"] if "x" in self.bound else []
-        found = (n for n in (*near, *main, *self.bound) if n is not None and n in self.bound)
+        found = (n for n in (*main, *near, *self.bound) if n is not None and n in self.bound)
         yield from dict.fromkeys(found)
 
 

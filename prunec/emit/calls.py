@@ -17,7 +17,8 @@ from prunec.emit.construct import same
 from prunec.emit.expr import ATOM, COMPARE, PRODUCT, SUM, UNARY, Expr, binary, call, named
 from prunec.emit.modules import UPSAMPLE_MODES, square, whole
 from prunec.emit.schema import MISSING, Param
-from prunec.ir.graph import Argument, Node, TensorType, TorchName
+from prunec.emit.simplify import LAST
+from prunec.ir.graph import Argument, Node, TensorType, TorchName, Type
 
 
 class Render(Protocol):
@@ -25,6 +26,12 @@ class Render(Protocol):
 
     def show(self, argument: Argument) -> Expr:
         """An argument; a value by its name or as the expression that makes it."""
+
+    def type(self, argument: Argument) -> Type:
+        """The type of a value or weight."""
+
+    def number(self, argument: Argument) -> Expr | None:
+        """The value of a constant without dimensions that the source writes out."""
 
     def dtype(self, name: str) -> Expr:
         """A dtype; a floating one as that of a tensor at hand, where there is one."""
@@ -184,6 +191,9 @@ FACTORIES = frozenset({"arange", "zeros", "ones", "empty", "full", "eye", "linsp
 HIDDEN = frozenset({"device", "layout", "pin_memory", "implicit", "non_blocking"})
 """Arguments that say where, not what: the slim model goes where it is moved to."""
 
+FOLLOWS = frozenset({"train", "training", "use_input_stats"})
+"""Flags that are off in eval mode, in which models are traced; in the source they follow the module's mode."""
+
 HEAVY = frozenset({"scaled_dot_product_attention", "cat", "stack", "einsum", "where", "lstm", "gru"})
 LIGHT = frozenset({"slice", "select", "unsqueeze", "neg", "bitwise_not", *OPERATORS})
 
@@ -233,7 +243,9 @@ def _function(node: Node, base: str, bound: Mapping[str, Argument], render: Rend
         public_name, _, source = part.rstrip("=").rpartition(":")
         value = _value(base, source, bound)
         default = DEFAULTS.get((base, source), known[source].default)
-        if same(square(value), square(default)) or (source == "stride" and value == ()):
+        follows = source in FOLLOWS and value is False and bound.get("running_mean", True) is not None
+        same_value = same(square(value), square(default)) or (source == "stride" and value == ())
+        if same_value and not follows:
             skipped = True
             continue
         shown = _argument(known[source], value, render)
@@ -294,7 +306,7 @@ def _arguments(known: Sequence[Param], bound: Mapping[str, Argument], render: Re
 
 
 def _argument(param: Param, value: Argument, render: Render) -> Expr:
-    if param.name in ("train", "training") and value is False:
+    if param.name in FOLLOWS and value is False:
         return Expr("self.training")
     if param.name == "dtype" and isinstance(value, TorchName):
         return render.dtype(value.name)
@@ -399,6 +411,75 @@ def _interpolate(node: Node, bound: Mapping[str, Argument], render: Render) -> E
     return call("F.interpolate", items)
 
 
+def _flatten(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr:
+    return _flat(render.show(bound["self"]), bound["start_dim"], bound["end_dim"])
+
+
+def _flat(receiver: Expr, start: Argument, end: Argument) -> Expr:
+    """``x.flatten()``, ``x.flatten(1)`` or ``x.flatten(0, 1)``."""
+    given = [] if (start, end) == (0, -1) else [start] if end == -1 else [start, end]
+    return call(f"{receiver.at(ATOM)}.flatten", map(expr.literal, given))
+
+
+def _fill(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr:
+    value = render.number(bound["value"]) or render.show(bound["value"])
+    return call("torch.full_like", [render.show(bound["self"]), value])
+
+
+def _scatter(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr:
+    """``x.slice_scatter(y, dim, start, end)``, an open end left out."""
+    open_ended = {**bound, "end": None} if bound.get("end") == LAST else dict(bound)
+    if open_ended.get("start") == 0:
+        open_ended["start"] = None
+    known = [p for p in schema.params(node.op) if p.name != "self"]
+    receiver = render.show(bound["self"]).at(ATOM)
+    return call(f"{receiver}.slice_scatter", _arguments(known, open_ended, render))
+
+
+def _reshape(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr | None:
+    """A view that merges dimensions or splits one says so, without the sizes of the others."""
+    source = render.type(bound["self"])
+    if not isinstance(source, TensorType) or not isinstance(node.type, TensorType):
+        return None
+    old = list(zip(source.shape, source.symbols, strict=True))
+    new = list(zip(node.type.shape, node.type.symbols, strict=True))
+    head = _common(old, new)
+    tail = _common(old[head:][::-1], new[head:][::-1])
+    merged, split = len(old) - head - tail, len(new) - head - tail
+    shown = render.show(bound["self"])
+    receiver = shown.at(ATOM)
+    if split == 1 and merged > 1:
+        return _flat(shown, head, head + merged - 1 if tail else -1)
+    if merged == 1 and split > 1:
+        sizes = bound.get("size", bound.get("shape"))
+        assert isinstance(sizes, tuple)
+        parts = [*sizes[head : len(sizes) - tail - 1], -1]
+        if -1 in parts[:-1]:
+            parts[-1] = sizes[len(sizes) - tail - 1]
+        return call(f"{receiver}.unflatten", [Expr(str(head)), render.show(tuple(parts))])
+    if (merged, split) in ((0, 1), (1, 0)):
+        return call(f"{receiver}.{'un' * split}squeeze", [Expr(str(head))])
+    return None
+
+
+def _common(a: Sequence[object], b: Sequence[object]) -> int:
+    """How many items two sequences have in common at their start."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+
+
+def _expand(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr | None:
+    """Sizes that stay are written -1."""
+    source, sizes = render.type(bound["self"]), bound["size"]
+    if not isinstance(source, TensorType) or not isinstance(node.type, TensorType):
+        return None
+    assert isinstance(sizes, tuple)
+    added = node.type.rank - source.rank
+    kept = [None] * added + list(zip(source.shape, source.symbols, strict=True))
+    now = zip(node.type.shape, node.type.symbols, strict=True)
+    shown = [-1 if k == n else s for k, n, s in zip(kept, now, sizes, strict=True)]
+    return call(f"{render.show(bound['self']).at(ATOM)}.expand", map(render.show, shown))
+
+
 def _split(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr:
     sizes = bound.get("split_sizes", bound.get("split_size"))
     items = [render.show(sizes)]
@@ -436,6 +517,12 @@ SPECIAL: Mapping[str, Special] = {
     "split_with_sizes": _split,
     "hardtanh": _hardtanh,
     "numpy_T": _transposed,
+    "view": _reshape,
+    "reshape": _reshape,
+    "expand": _expand,
+    "flatten": _flatten,
+    "fill": _fill,
+    "slice_scatter": _scatter,
     **dict.fromkeys(FACTORIES, _factory),
     **dict.fromkeys(UPSAMPLE_MODES, _interpolate),
     "_upsample_bicubic2d_aa": _interpolate,

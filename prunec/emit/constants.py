@@ -44,6 +44,9 @@ def placed(hierarchy: Hierarchy, root: Region, shown: Iterable[str]) -> dict[str
     taken = {w.name for w in hierarchy.graph.weights} | {m.path for m in hierarchy.graph.modules}
     for name in shown:
         if hierarchy.graph.weight[name].kind == "constant" and name in readers:
+            home = name.rpartition(".")[0]
+            if home in hierarchy.graph.module and hierarchy.kind(home) is Kind.CLASS:
+                continue
             owner = _common(readers[name])
             while owner not in hierarchy.graph.module or hierarchy.kind(owner) is not Kind.CLASS:
                 owner = owner.rpartition(".")[0]

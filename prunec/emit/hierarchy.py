@@ -61,6 +61,16 @@ class Hierarchy:
                     path, owner = step, above
         return found
 
+    @cached_property
+    def constants(self) -> dict[str, tuple[str, ...]]:
+        """Constants by the module that they are named after, as far as they are not placed elsewhere."""
+        found: dict[str, tuple[str, ...]] = {}
+        for weight in self.graph.weights:
+            if weight.kind == "constant" and weight.name not in (self.placed or {}):
+                home = weight.name.rpartition(".")[0]
+                found[home] = (*found.get(home, ()), weight.name)
+        return found
+
     def kind(self, path: str) -> Kind:
         """What the module at a path becomes."""
         module = self.graph.module[self.aliases.get(path, path)]
@@ -68,7 +78,7 @@ class Hierarchy:
             return Kind.LEAF
         if module.cls in (f"{CONTAINERS}ParameterList", f"{CONTAINERS}ParameterDict"):
             return Kind.PARAMETERS
-        if module.weights or path == "":
+        if module.weights or path == "" or path in self.constants:
             return Kind.CLASS
         if module.cls == f"{CONTAINERS}Sequential" and self._can_stand(module):
             return Kind.SEQUENTIAL

@@ -54,14 +54,15 @@ def plain(program: Program, value: str) -> str | None:
         return "n"
     if type_.dtype == "bool":
         return "mask"
-    made = program.graph.node.get(value)
+    known = ("cos", "sin") if "float" in type_.dtype else ("positions",)
+    made = program.node.get(value)
     while made is not None:
         found = OPERATORS.get(schema.base(made.op))
-        if found in ("positions", "cos", "sin"):
+        if found in known:
             return found
         source = made.args[0] if made.args else None
         following = schema.base(made.op) in TRANSPARENT and isinstance(source, Ref)
-        made = program.graph.node.get(source.name) if following and isinstance(source, Ref) else None
+        made = program.node.get(source.name) if following and isinstance(source, Ref) else None
     return None if "float" in type_.dtype else "index"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from prunec.emit.body import Model
+from prunec.emit.hierarchy import Kind
 from prunec.emit.simplify import size_symbol
 from prunec.emit.tree import Region
 from prunec.ir.graph import Argument, Node, Ref, TensorType, Type, WeightRef
@@ -47,7 +48,8 @@ class _Walk:
             reads = tuple(self._encode(path, r) for r in boundary.arguments)
             head = self.model.hierarchy.access(path, item.path)
             made = tuple(self._define(Ref(o)) for o in boundary.outputs)
-            return head, reads, made, self.keys(item)
+            leaf = self.model.hierarchy.kind(item.path) is Kind.LEAF
+            return head, reads, made, None if leaf else self.keys(item)
         args = tuple(self._encode(path, a) for a in item.args)
         kwargs = tuple((k, self._encode(path, v)) for k, v in item.kwargs)
         parts = self.model.program.parts.get(item.name)

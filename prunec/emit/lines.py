@@ -52,11 +52,18 @@ class Constructor:
         own = (*self._weights(path), *self._children(path), *self._aliases(path), *self._ties(path))
         return (*own, *self._frozen(path))
 
+    def chain(self) -> tuple[Line, ...]:
+        """The constructor of a model that is an ``nn.Sequential`` itself."""
+        built = (self.build(p) or IDENTITY for _, p in self.hierarchy.children(""))
+        first = Line("", Construct("super().__init__", tuple(map(Arg, built))))
+        return (first, *self._aliases(""), *self._ties(""), *self._frozen(""))
+
     def needed(self, path: str) -> bool:
         """Whether a module holds weights or is called; others leave no trace in the source."""
         placed = self.hierarchy.placed or {}
         holds = any(m.weights for m in self.hierarchy.below(path))
-        constants = any(is_under(n.rpartition(".")[0], path) for n in placed.values())
+        homes = (*self.hierarchy.constants, *(n.rpartition(".")[0] for n in placed.values()))
+        constants = any(is_under(home, path) for home in homes)
         return holds or constants or any(is_under(c, path) for c in self.called)
 
     def build(self, path: str) -> Construct | None:
@@ -108,6 +115,8 @@ class Constructor:
             weight = self._owned().get(full)
             if weight is not None and weight.name == full:
                 yield self._declare(local, weight)
+        for name in self.hierarchy.constants.get(path, ()):
+            yield self._declare(name.rpartition(".")[2], self.graph.weight[name])
         for name, place in (self.hierarchy.placed or {}).items():
             owner, _, local = place.rpartition(".")
             if owner == path:

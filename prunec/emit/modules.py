@@ -290,7 +290,7 @@ def _bounded(cls: str, op: str, low: float, high: float) -> Leaf:
 
 def _dropout(cls: str, op: str) -> Leaf:
     def build(seen: Seen) -> Construct | None:
-        return Construct(f"nn.{cls}", (_argument(seen.get("p", 0.5), "p", 0.5),))
+        return Construct(f"nn.{cls}", (Arg(seen.get("p", 0.5), None, 0.5, "p"),))
 
     return Leaf((op,), build, frozenset({"p", "train"}), source="input")
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from prunec.emit import keys, leaves, tree
 from prunec.emit.body import Model
 from prunec.emit.construct import Construct
+from prunec.emit.expr import Expr
 from prunec.emit.hierarchy import CONTAINERS, Hierarchy, Kind, numbered
 from prunec.emit.simplify import Program
 from prunec.emit.tree import Boundaries, Region
@@ -28,26 +29,26 @@ class Shaped:
     leaves: Mapping[str, Construct]
 
 
-def run(program: Program) -> Shaped:
+def run(program: Program, literals: Mapping[str, Expr]) -> Shaped:
     """Dissolve what cannot be written as a call, until nothing changes."""
     root = tree.build(program)
     built, otherwise = leaves.run(program.graph, root)
     root = tree.dissolve(root, lambda r: r.path in otherwise)
     hierarchy = Hierarchy(program.graph, leaves=frozenset(built))
     while True:
-        hierarchy = replace(hierarchy, chained=_chained(program, hierarchy, root))
-        model = _model(program, hierarchy)
+        hierarchy = replace(hierarchy, chained=_chained(program, hierarchy, root, literals))
+        model = model_of(program, hierarchy, literals)
         unwanted = {id(r) for r in _misfits(model, root)} or set(keys.unequal(model, root))
         if not unwanted:
             return Shaped(root, model, built)
         root = tree.dissolve(root, lambda r: id(r) in unwanted)  # noqa: B023
 
 
-def _model(program: Program, hierarchy: Hierarchy) -> Model:
+def model_of(program: Program, hierarchy: Hierarchy, literals: Mapping[str, Expr]) -> Model:
     def reach(path: str, weight: str) -> bool:
         return hierarchy.weight(path, weight) is not None
 
-    return Model(program, hierarchy, Boundaries(program, reach))
+    return Model(program, hierarchy, Boundaries(program, reach), literals)
 
 
 def _misfits(model: Model, root: Region) -> Iterator[Region]:
@@ -65,9 +66,11 @@ def _misfits(model: Model, root: Region) -> Iterator[Region]:
                 yield region
 
 
-def _chained(program: Program, hierarchy: Hierarchy, root: Region) -> frozenset[str]:
+def _chained(
+    program: Program, hierarchy: Hierarchy, root: Region, literals: Mapping[str, Expr]
+) -> frozenset[str]:
     """Paths of user classes with numbered children, all of whose calls are chains."""
-    model = _model(program, hierarchy)
+    model = model_of(program, hierarchy, literals)
     verdict: dict[str, bool] = {}
     for region in root.walk():
         module = program.graph.module[region.path]

@@ -41,10 +41,8 @@ def parameters(graph: Graph) -> tuple[list[str], dict[str, Ref | WeightRef], lis
 
 
 def docstring(output: Tree) -> str | None:
-    """What to say of an output whose class is not the original's."""
-    if isinstance(output, Dict_) and output.cls is not None:
-        return f'"""Return the fields of the original\'s `{names.class_name(output.cls)}` as a dict."""'
-    return None
+    """What to say of an output that may have been of a class of its own."""
+    return '"""Return a dict of the original\'s output fields."""' if isinstance(output, Dict_) else None
 
 
 def _name(parameter: Parameter) -> str:

@@ -32,6 +32,11 @@ LAST = 2**63 - 1
 
 COPIES = frozenset({"alias", "lift_fresh", "lift_fresh_copy"})
 
+NEUTRAL: Mapping[str, int] = {"add": 0, "sub": 0, "mul": 1, "div": 1}
+"""Arithmetic with these numbers does nothing (but ``-0.0 + 0`` is ``0.0``, so only integers drop their zeros)."""
+
+RANDOM = frozenset({"dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "bernoulli"})
+
 
 @dataclass(frozen=True)
 class Program:
@@ -46,6 +51,11 @@ class Program:
     scalars: Mapping[str, Node]
     parts: Mapping[str, tuple[str | None, ...]]
     output: Tree
+
+    @cached_property
+    def node(self) -> Mapping[str, Node]:
+        """Every node by name, as simplified."""
+        return {value: n for n in self.nodes for value in (n.name, *self.results(n))}
 
     @cached_property
     def types(self) -> Mapping[str, Type]:
@@ -82,13 +92,14 @@ def run(graph: Graph) -> Program:
     """Drop copies, casts to the same dtype, whole slices and whatever does not reach the output."""
     same: dict[str, Argument] = {}
     kept: list[Node] = []
+    made: dict[object, Node] = {}
     for node in graph.nodes:
         read = replace(
             node,
             args=tuple(_resolve(a, same) for a in node.args),
             kwargs=tuple((k, _resolve(v, same)) for k, v in node.kwargs),
         )
-        source = _copied(read, graph)
+        source = _copied(read, graph) or _repeated(read, made)
         if source is None:
             kept.append(read)
         else:
@@ -119,6 +130,15 @@ def _copied(node: Node, graph: Graph) -> Argument:
     given = graph.types[source.name] if isinstance(source, Ref) else graph.weight[source.name].type
     if base in COPIES:
         return source
+    if base in ("expand", "pad") and given == node.type:
+        return source
+    if base == "dropout" and node.args[1] == 0 and not _is_module(node):
+        return source
+    if base in NEUTRAL and given == node.type:
+        other = node.args[1] if len(node.args) > 1 else None
+        neutral = isinstance(other, int | float) and other == NEUTRAL[base] and not node.kwargs
+        exact = base in ("mul", "div") or "int" in node.type.dtype
+        return source if neutral and exact else None
     if base in ("to", "_to_copy") and isinstance(given, TensorType):
         bound = schema.bind(node)
         moves = bound.get("copy") or isinstance(bound.get("memory_format"), TorchName)
@@ -130,6 +150,26 @@ def _copied(node: Node, graph: Graph) -> Argument:
         whole = end in (None, LAST) or (isinstance(end, int) and given.symbols[dim] is None)
         return source if whole and start in (None, 0) and bound["step"] == 1 else None
     return None
+
+
+def _is_module(node: Node) -> bool:
+    return bool(node.scope) and node.scope[-1].cls.startswith("torch.nn.modules.")
+
+
+def _repeated(node: Node, made: dict[object, Node]) -> Argument:
+    """The earlier value of an operator that the same call of a module applied to the same arguments.
+
+    Only what reads no weights: a layer that is called twice stays two calls.
+    """
+    if any(True for _ in node.weight_refs()) or _is_random(node) or node.op == "getitem":
+        return None
+    first = made.setdefault((node.op, repr(node.args), repr(node.kwargs), node.scope), node)
+    return None if first is node else Ref(first.name)
+
+
+def _is_random(node: Node) -> bool:
+    base = schema.base(node.op)
+    return base in RANDOM or base.startswith(("rand", "_")) or base == "scaled_dot_product_attention"
 
 
 def _live(nodes: Sequence[Node], output: Tree) -> list[Node]:

@@ -14,11 +14,11 @@ from prunec.emit.body import Body, Model, outputs_tree
 from prunec.emit.classes import Class, Instance, Names
 from prunec.emit.construct import Construct
 from prunec.emit.expr import Expr, display, literal, quote
-from prunec.emit.hierarchy import CONTAINERS, Hierarchy, Kind
+from prunec.emit.hierarchy import CONTAINERS, Hierarchy, Kind, numbered
 from prunec.emit.keys import Keys
 from prunec.emit.lines import Constructor
 from prunec.emit.shape import Shaped
-from prunec.emit.tree import Boundaries, Region
+from prunec.emit.tree import Region
 from prunec.ir.graph import Graph, Ref, TensorType, WeightRef
 
 
@@ -45,7 +45,7 @@ def run(
         )
     program = simplify.run(graph)
     shown = constants.literals(graph, weights or {})
-    shaped = _placed(shape.run(program), shown)
+    shaped = _placed(shape.run(program, shown), shown)
     written = list(_classes(shaped, class_name, shown))
     body = "\n\n\n".join(_class(shaped, c) for c in written)
     loader = _loader(graph, class_name, shown)
@@ -64,12 +64,7 @@ def _placed(shaped: Shaped, shown: Mapping[str, Expr]) -> Shaped:
     hierarchy = replace(
         shaped.model.hierarchy, placed=constants.placed(shaped.model.hierarchy, shaped.root, shown)
     )
-
-    def reach(path: str, weight: str) -> bool:
-        return hierarchy.weight(path, weight) is not None
-
-    program = shaped.model.program
-    model = Model(program, hierarchy, Boundaries(program, reach))
+    model = shape.model_of(shaped.model.program, hierarchy, shown)
     return replace(shaped, model=model)
 
 
@@ -97,7 +92,8 @@ def _classes(shaped: Shaped, root: str, shown: Mapping[str, Expr]) -> Iterator[C
         for found in classes.group(instances, taken):
             known.update(found.constructs)
             yield found
-    whole = Instance("", root, constructor.lines(""), None)
+    lines = constructor.chain() if _is_sequential(shaped) else constructor.lines("")
+    whole = Instance("", root, lines, None)
     yield Class(root, whole, (), {})
 
 
@@ -134,20 +130,36 @@ def _base_name(hierarchy: Hierarchy, path: str) -> str:
 
 def _class(shaped: Shaped, cls: Class) -> str:
     path = cls.model.path
-    lines = [f"class {cls.name}(nn.Module):"]
+    chain = path == "" and _is_sequential(shaped)
+    lines = [f"class {cls.name}(nn.{'Sequential' if chain else 'Module'}):"]
     if cls.model.lines:
         lines += layout.define("__init__", classes.signature(cls.parameters))
-        lines.append("        super().__init__()")
+        lines += [] if chain else ["        super().__init__()"]
         for number, line in enumerate(cls.model.lines):
             shown = classes.render(line, number, cls.parameters)
             lines += layout.statement(shown, 2, line.prefix)
     region = first_calls(shaped.root).get(path)
+    if chain:
+        return "\n".join(lines)
     if region is not None:
         forward = _root_forward(shaped) if path == "" else _forward(shaped, region)
         lines += [""] * bool(cls.model.lines) + forward
     elif not cls.model.lines:
         lines.append("    pass")
     return "\n".join(lines)
+
+
+def _is_sequential(shaped: Shaped) -> bool:
+    """Whether the whole model does what ``nn.Sequential`` does."""
+    graph = shaped.model.program.graph
+    names = [(p.name, isinstance(p.tree, Ref), p.keyword_only) for p in graph.parameters]
+    plain = graph.module[""].children and not graph.module[""].weights
+    return (
+        bool(plain)
+        and numbered(graph.module[""].children)
+        and names == [("input", True, False)]
+        and shape.is_chain(shaped.model, shaped.root)
+    )
 
 
 def _forward(shaped: Shaped, region: Region) -> list[str]:

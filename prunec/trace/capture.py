@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,32 +18,43 @@ from torch.export import Dim, ExportedProgram, export
 from prunec.trace.inputs import Example
 
 
-def run(module: nn.Module, example: Example) -> ExportedProgram:
-    """Export in training IR (operators as the model calls them, nothing decomposed).
+def run(module: nn.Module, example: Example) -> tuple[ExportedProgram, tuple[str, ...]]:
+    """Export in training IR: operators as the model calls them, nothing decomposed.
+
+    The second result names the tensor attributes (``"block.cache"``) that the model sets meanwhile.
 
     Raises:
         Exception: whatever torch raises when it cannot; there is no common base class.
     """
-    with evaluating(module), torch.no_grad(), _quiet():
-        return export(
+    with evaluating(module), torch.no_grad(), _quiet() as said:
+        program = export(
             module,
             example.args,
             example.kwargs,
             dynamic_shapes=_dynamic_shapes(module, example),
             strict=False,
         )
+    return program, _assigned(said)
 
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put every submodule in eval mode and give each its own flag back afterwards."""
-    flags = [(m, m.training) for m in module.modules()]
+    """Put every submodule in eval mode; afterwards it has its own flag, and no new attribute."""
+    before = [(m, m.training, set(m.__dict__)) for m in module.modules()]
     try:
         module.eval()
         yield
     finally:
-        for submodule, flag in flags:
+        for submodule, flag, attributes in before:
             submodule.training = flag
+            for name in submodule.__dict__.keys() - attributes:
+                del submodule.__dict__[name]
+
+
+def _assigned(said: list[warnings.WarningMessage]) -> tuple[str, ...]:
+    texts = [str(warning.message) for warning in said]
+    found = [re.findall(r"self\.([\w.]+)", t) for t in texts if "assigned during export" in t]
+    return tuple(dict.fromkeys(name for names in found for name in names))
 
 
 def _dynamic_shapes(module: nn.Module, example: Example) -> dict[str, Any] | None:
@@ -61,14 +73,14 @@ def _dynamic_shapes(module: nn.Module, example: Example) -> dict[str, Any] | Non
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """torch logs and warns about what it tries; a failure reaches the caller as an exception."""
+def _quiet() -> Iterator[list[warnings.WarningMessage]]:
+    """Keep to ourselves what torch logs and warns; a failure reaches the caller as an exception."""
     logger = logging.getLogger("torch")
     level = logger.level
     try:
         logger.setLevel(logging.CRITICAL)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            yield said
     finally:
         logger.setLevel(level)

@@ -7,7 +7,7 @@ becomes a note.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -55,7 +55,7 @@ def run(
         name: the graph's name; by default the class name.
 
     Raises:
-        PruneError: P0301 to P0303 for inputs that do not fit, P0310 where neither front end can
+        PruneError: P0331 to P0333 for inputs that do not fit, P0310 where neither front end can
             capture the model, P0311 to P0313 where a functional graph cannot say what it does.
     """
     given = inputs.bind(module, args, kwargs or {}, dynamic)
@@ -101,10 +101,11 @@ def _attempts(module: nn.Module, given: Example) -> Iterator[tuple[Frontend, Exa
 
 def _once(module: nn.Module, example: Example, frontend: Frontend) -> Captured:
     if frontend == "export":
-        return Captured(capture.run(module, example), example)
+        exported, assigned = capture.run(module, example)
+        return Captured(exported, example, assigned)
     drawn = symbolic.run(module, example)
-    captured = Captured(capture.run(drawn.module, example), example, "symbolic_trace")
-    return replace(captured, place=drawn.place)
+    exported, assigned = capture.run(drawn.module, example)
+    return Captured(exported, example, assigned, frontend, drawn.place)
 
 
 def _notes(
@@ -127,6 +128,13 @@ def _notes(
             + " and ".join(f"`{text}`" for text in held),
             severity="note",
         )
+    if captured.assigned:
+        names = ", ".join(f"`{name}`" for name in captured.assigned)
+        yield Diagnostic(
+            "P0323",
+            f"the model sets its attributes {names} while it runs; what is compiled does not",
+            severity="note",
+        )
     if captured.frontend == "symbolic_trace":
         yield Diagnostic(
             "P0322",
@@ -138,6 +146,15 @@ def _notes(
 
 def _neither(failures: list[Exception]) -> PruneError:
     exported, drawn = failures[0], failures[-1]
+    if "not a known type" in str(exported):
+        return PruneError(
+            Diagnostic(
+                "P0313",
+                "the model takes or returns a class that torch cannot take apart",
+                notes=(reason(exported),),
+                help="for a dataclass, call `torch.export.register_dataclass` with it",
+            )
+        )
     line = source_line(exported)
     return PruneError(
         Diagnostic(

@@ -71,22 +71,23 @@ def bind(
     """The user's example, checked against ``module.forward``, with its dynamic dims decided.
 
     Raises:
-        PruneError: P0301 if the arguments do not fit the signature, P0302 for a tensor of zero
-            size, P0303 if ``dynamic`` names no input or no dimension of it.
+        PruneError: P0331 if the arguments do not fit the signature, P0332 for a tensor of zero
+            size, P0333 if ``dynamic`` names no input or no dimension of it.
     """
     try:
         bound = inspect.signature(module.forward).bind(*args, **kwargs)
     except TypeError as error:
-        raise refuse("P0301", f"the example inputs do not fit forward(): {error}") from None
+        raise refuse("P0331", f"the example inputs do not fit forward(): {error}") from None
+    ordered = {name: kwargs[name] for name in _names(module, bound) if name in kwargs}
     leaves = tuple(Leaf(p, n, t, {}) for p, n, t in _tensors(module, bound))
     for leaf in leaves:
         if leaf.tensor.numel() == 0:
             raise refuse(
-                "P0302", f"input `{leaf.name}` has zero elements: {tuple(leaf.tensor.shape)}"
+                "P0332", f"input `{leaf.name}` has zero elements: {tuple(leaf.tensor.shape)}"
             )
     dims = _default(leaves) if dynamic is None else _chosen(leaves, dynamic)
     marked = tuple(replace(leaf, dims=d) for leaf, d in zip(leaves, dims, strict=True))
-    return Example(tuple(args), dict(kwargs), marked)
+    return Example(tuple(args), ordered, marked)
 
 
 def resized(example: Example, sizes: Mapping[str, int]) -> Example:
@@ -135,16 +136,21 @@ def _tensors(
     module: nn.Module, bound: inspect.BoundArguments
 ) -> Iterator[tuple[str, str, torch.Tensor]]:
     """Parameter, leaf name and value of each tensor, in the order of the flattened arguments."""
-    parameters = inspect.signature(module.forward).parameters
-    given: dict[str, Any] = {}
-    for name, value in bound.arguments.items():
-        expand = parameters[name].kind is inspect.Parameter.VAR_KEYWORD
-        given.update(value if expand else {name: value})
-    for name, value in given.items():
+    for name, value in _names(module, bound).items():
         flat, _ = pytree.tree_flatten_with_path(value)
         for path, leaf in flat:
             if isinstance(leaf, torch.Tensor):
                 yield name, "_".join([name, *map(_key, path)]), leaf
+
+
+def _names(module: nn.Module, bound: inspect.BoundArguments) -> dict[str, Any]:
+    """What was passed, by parameter, in signature order; gathered keywords by their own names."""
+    parameters = inspect.signature(module.forward).parameters
+    given: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        gathered = parameters[name].kind is inspect.Parameter.VAR_KEYWORD
+        given.update(value if gathered else {name: value})
+    return given
 
 
 def _key(key: Any) -> str:
@@ -178,11 +184,11 @@ def _chosen(leaves: tuple[Leaf, ...], dynamic: Mapping[str, Dims]) -> list[Dims]
     for name, dims in dynamic.items():
         if name not in known:
             hint = nearest(name, known) or f"inputs here: {', '.join(sorted(known))}"
-            raise refuse("P0303", f"`dynamic` names no input: `{name}`", help=hint)
+            raise refuse("P0333", f"`dynamic` names no input: `{name}`", help=hint)
         for leaf in leaves:
             bad = [d for d in dims if not 0 <= d < leaf.tensor.dim()]
             if name == leaf.name and bad:
-                raise refuse("P0303", f"input `{name}` has no dimension {bad[0]}")
+                raise refuse("P0333", f"input `{name}` has no dimension {bad[0]}")
     chosen = [dynamic.get(leaf.name, dynamic.get(leaf.parameter, {})) for leaf in leaves]
     return [
         {d: s for d, s in dims.items() if d < leaf.tensor.dim()}

@@ -23,13 +23,13 @@ from prunec.ir.graph import (
     Type,
     WeightRef,
 )
-from prunec.trace import operators, scopes, storage
+from prunec.trace import mutate, operators, scopes, storage
 from prunec.trace.build import Builder
 from prunec.trace.faults import refuse
 from prunec.trace.inverse import View
 from prunec.trace.scopes import Place
 from prunec.trace.storage import Cell
-from prunec.trace.symbols import Symbols
+from prunec.trace.symbols import DataDependentError, Symbols
 
 Value: TypeAlias = "Cell | Argument | list[Value]"
 """What an fx node stands for: a tensor, a number or literal, or what an inlined graph returned."""
@@ -37,7 +37,10 @@ Value: TypeAlias = "Cell | Argument | list[Value]"
 
 @dataclass
 class Lowering:
-    """The state of one walk: what each fx node stands for, and the nodes made so far."""
+    """The state of one walk: what each fx node stands for, and the nodes made so far.
+
+    ``constants`` holds the tensors that the model's code has outside of its state dict.
+    """
 
     symbols: Symbols
     device: str
@@ -48,7 +51,7 @@ class Lowering:
 
     def run(self, module: fx.GraphModule) -> list[Argument]:
         """Lower a graph whose placeholders are in ``values``; the flat list of what it returns."""
-        return [self._argument(value) for value in self._walk(module)]
+        return [self.argument(value) for value in self._walk(module)]
 
     def _walk(self, module: fx.GraphModule) -> Sequence[Any]:
         for node in module.graph.nodes:
@@ -75,7 +78,7 @@ class Lowering:
         if isinstance(value, torch.Tensor):
             name = str(node.target)
             self.constants[name] = value
-            return Cell(WeightRef(name), self.symbols.type(value), owner=f"constant `{name}`")
+            return Cell(WeightRef(name), self.type(value), owner=f"constant `{name}`")
         return None
 
     def _call(self, module: fx.GraphModule, node: fx.Node) -> Value:
@@ -105,8 +108,8 @@ class Lowering:
             raise InternalError(f"getitem of {whole}")
         type_ = whole.type[index] if isinstance(whole.type, tuple) else None
         if isinstance(type_, ScalarType):
-            return self.build.emit("getitem", (self._argument(source), index), type_, node.name)
-        value = self.build.emit("getitem", (self._argument(source), index), type_, node.name)
+            return self.build.emit("getitem", (self.argument(source), index), type_, node.name)
+        value = self.build.emit("getitem", (self.argument(source), index), type_, node.name)
         if whole.parent is None:
             return Cell(value, type_)
         return storage.seen(value, type_, whole, View("getitem", (index,)))
@@ -128,7 +131,7 @@ class Lowering:
             bound = self.values[argument] if isinstance(argument, fx.Node) else argument
             self.values[placeholder] = bound
         return [
-            self.values[out] if isinstance(out, fx.Node) else self._argument(out)
+            self.values[out] if isinstance(out, fx.Node) else self.argument(out)
             for out in self._walk(submodule)
         ]
 
@@ -136,8 +139,8 @@ class Lowering:
         value = node.meta["val"]
         if isinstance(value, int | float):
             return value
-        args = tuple(map(self._argument, node.args))
-        return self.build.emit(f"scalar.{name}", args, self.symbols.type(value), node.name)
+        args = tuple(map(self.argument, node.args))
+        return self.build.emit(f"scalar.{name}", args, self.type(value), node.name)
 
     def _operator(self, node: fx.Node, op: OpOverload) -> Value:
         name = operators.name(op)
@@ -150,21 +153,21 @@ class Lowering:
             value = node.meta["val"]
             if isinstance(value, int):
                 return value
-            args = tuple(map(self._argument, node.args))
-            return self.build.emit("size", args, self.symbols.type(value), node.name)
+            args = tuple(map(self.argument, node.args))
+            return self.build.emit("size", args, self.type(value), node.name)
         if operators.is_mutable(op):
             return self._mutate(node, op, first)
-        type_ = self.symbols.type(node.meta.get("val"))
+        type_ = self.type(node.meta.get("val"))
         if name in operators.COPIED and isinstance(first, Cell):
-            return Cell(self._argument(node.args[0]), type_)
+            return Cell(self.argument(node.args[0]), type_)
         if name == "aten.slice.Tensor" and isinstance(first, Cell) and first.type == type_:
             return first
         return self._pure(node, op, type_)
 
     def _pure(self, node: fx.Node, op: OpOverload, type_: Type) -> Value:
-        self._check_hidden_writes(node, op)
-        args = tuple(map(self._argument, node.args))
-        kwargs = tuple((key, self._argument(value)) for key, value in node.kwargs.items())
+        operators.check_hidden_writes(op, node.args, self.build.line)
+        args = tuple(map(self.argument, node.args))
+        kwargs = tuple((key, self.argument(value)) for key, value in node.kwargs.items())
         value = self.build.emit(operators.name(op), args, type_, node.name, kwargs)
         if isinstance(type_, ScalarType):
             return value
@@ -185,75 +188,40 @@ class Lowering:
         return Cell(value, type_)
 
     def _mutate(self, node: fx.Node, op: OpOverload, target: Value) -> Value:
-        twin = operators.functional(op, self.build.line)
         if not isinstance(target, Cell) or not isinstance(target.type, TensorType):
             raise InternalError(f"{op} writes into {target}")
-        name = operators.name(twin)
-        if name == "aten.copy.default":
-            new = self._copied(node, target)
-        elif name == "aten.zero.default":
-            args = (self._argument(node.args[0]),)
-            new = self.build.emit("aten.zeros_like.default", args, target.type, node.name)
-        else:
-            new = self._twin(node, twin, target)
-        storage.write(target, new, self.build)
+        storage.write(target, mutate.run(node, op, target.type, self), self.build)
         return target
 
-    def _twin(self, node: fx.Node, twin: OpOverload, target: Cell) -> Argument:
-        assert isinstance(target.type, TensorType)
-        args = tuple(map(self._argument, node.args))
-        kwargs = tuple((key, self._argument(value)) for key, value in node.kwargs.items())
-        computed = _result_type(node, twin, target.type, self.symbols)
-        name = node.name.replace("_", "", 1) if node.name.startswith("_") else node.name
-        new = self.build.emit(operators.name(twin), args, computed, name.replace("__", "_"), kwargs)
-        return self._cast(new, computed, target.type)
+    def type(self, value: Any) -> Type:
+        """The type of what torch recorded for a node.
 
-    def _copied(self, node: fx.Node, target: Cell) -> Argument:
-        """``copy_``: the source, in the target's shape and dtype."""
-        assert isinstance(target.type, TensorType)
-        source = node.args[1]
-        new = self._argument(source)
-        type_ = self.symbols.type(source.meta["val"]) if isinstance(source, fx.Node) else None
-        if not isinstance(type_, TensorType):
-            raise InternalError(f"copy_ from {source}")
-        new = self._cast(new, type_, target.type)
-        if (type_.shape, type_.symbols) == (target.type.shape, target.type.symbols):
-            return new
-        args = (new, self._argument(node.args[0]))
-        return self.build.emit("aten.expand_as.default", args, target.type, "expand_as")
-
-    def _cast(self, value: Argument, have: TensorType, want: TensorType) -> Argument:
-        if have.dtype == want.dtype:
-            return value
-        cast = TensorType(have.shape, want.dtype, have.symbols)
-        return self.build.emit("aten.to.dtype", (value, TorchName(want.dtype)), cast, "to")
-
-    def _check_hidden_writes(self, node: fx.Node, op: OpOverload) -> None:
-        """Normalisation in train mode writes running statistics, which its schema does not say."""
-        position = {"aten.batch_norm.default": (5, 3), "aten.instance_norm.default": (5, 3)}
-        name = operators.name(op)
-        if name in position:
-            train, stats = position[name]
-            if node.args[train] and node.args[stats] is not None:
-                raise refuse(
-                    "P0312",
-                    f"`{name}` updates its running statistics although the model is in eval mode",
-                    self.build.line,
-                    "pass `training=self.training`",
-                )
+        Raises:
+            PruneError: P0311 if it depends on the values of a tensor.
+        """
+        try:
+            return self.symbols.type(value)
+        except DataDependentError as error:
+            raise refuse(
+                "P0311",
+                f"a {error} depends on the values of a tensor, not on shapes alone",
+                self.build.line,
+                "keep such code (`.item()`, `nonzero`, boolean masks) outside of the model",
+            ) from None
 
     def _first(self, node: fx.Node) -> Value:
         first = node.args[0] if node.args else None
         return self.values[first] if isinstance(first, fx.Node) else None
 
-    def _argument(self, value: Any) -> Argument:
+    def argument(self, value: Any) -> Argument:
+        """An argument of an fx node, as the graph has it at this moment."""
         match value:
             case fx.Node():
                 return self._read(self.values[value])
             case None | bool() | int() | float() | str():
                 return value
             case list() | tuple():
-                return tuple(map(self._argument, value))
+                return tuple(map(self.argument, value))
             case torch.dtype() | torch.layout() | torch.memory_format():
                 return TorchName(str(value).removeprefix("torch."))
             case torch.device():
@@ -294,24 +262,3 @@ def _storages(value: Any) -> set[int]:
             return set().union(*map(_storages, value))
         case _:
             return set()
-
-
-def _result_type(
-    node: fx.Node, twin: OpOverload, type_: TensorType, symbols: Symbols
-) -> TensorType:
-    """The type that the functional twin gives: it may promote where the in-place operator casts."""
-    tensors = [
-        n.meta["val"] for n in node.all_input_nodes if isinstance(n.meta["val"], torch.Tensor)
-    ]
-    if len({t.dtype for t in tensors}) < 2:
-        return type_
-
-    def fake(value: Any) -> Any:
-        return value.meta["val"] if isinstance(value, fx.Node) else value
-
-    with tensors[0].fake_mode:  # type: ignore[attr-defined]
-        args, kwargs = fx.node.map_arg((node.args, dict(node.kwargs)), fake)
-        value = twin(*args, **kwargs)
-    found = symbols.type(value)
-    assert isinstance(found, TensorType)
-    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -88,6 +88,24 @@ def name(op: OpOverload) -> str:
 def is_mutable(op: OpOverload) -> bool:
     """Whether the operator writes into an argument."""
     return bool(op._schema.is_mutable)
+
+
+def check_hidden_writes(op: OpOverload, args: Sequence[Any], line: str | None) -> None:
+    """Refuse normalisation that updates running statistics, a write that its schema does not say.
+
+    Raises:
+        PruneError: P0312 if it does.
+    """
+    if name(op) not in {"aten.batch_norm.default", "aten.instance_norm.default"}:
+        return
+    running_mean, train = args[3], args[5]
+    if train and running_mean is not None:
+        raise refuse(
+            "P0312",
+            f"`{name(op)}` updates its running statistics although the model is in eval mode",
+            line,
+            "pass `training=self.training`",
+        )
 
 
 def functional(op: OpOverload, line: str | None) -> OpOverload:

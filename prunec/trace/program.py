@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -18,6 +18,7 @@ from prunec.ir.graph import (
     Device,
     Graph,
     Input,
+    Node,
     Ref,
     TensorType,
     TorchName,
@@ -41,6 +42,7 @@ class Captured:
 
     program: ExportedProgram
     example: Example
+    assigned: tuple[str, ...] = ()
     frontend: Literal["export", "symbolic_trace"] = "export"
     place: Callable[[fx.Node], Place] = scopes.place
 
@@ -65,28 +67,44 @@ def run(module: nn.Module, captured: Captured, name: str) -> tuple[Graph, dict[s
     """The functional graph of a captured module, and its tensors by canonical name.
 
     Raises:
-        PruneError: P0311 to P0313, as `lower` and `trees` refuse.
+        PruneError: P0311 to P0313, as `lower` and `trees` refuse; P0312 for a tensor outside of the
+            state dict that the model reads and sets.
     """
     held = weights.run(module)
     bound = _bind(captured, held)
     outputs = bound.walk.run(captured.program.graph_module)
-    bound.constants.update(bound.walk.constants)
+    for attribute in captured.assigned:
+        if attribute in bound.constants:
+            raise refuse(
+                "P0312", f"the model sets its attribute `{attribute}`, which it also reads"
+            )
     spec = captured.program.call_spec
     parameters = trees.parameters(module, spec.in_spec, iter(bound.passed))
     output = trees.output(spec.out_spec, map(_returned, outputs))
     made = bound.walk.build
     scoped = scopes.run(made.nodes, made.stacks, modules.canonical_paths(module))
+    nodes = lower.alive(localise.run(scoped, bound.inputs), leaves(output))
+    constants = _read(bound.constants, nodes, outputs)
     graph = Graph(
         name=name,
         parameters=parameters,
         inputs=tuple(bound.inputs),
-        weights=(*held.entries, *(weights.constant(n, t) for n, t in bound.constants.items())),
-        nodes=lower.alive(localise.run(scoped, bound.inputs), leaves(output)),
+        weights=(*held.entries, *(weights.constant(n, t) for n, t in constants.items())),
+        nodes=nodes,
         output=output,
         modules=modules.run(module),
         frontend=captured.frontend,
     )
-    return graph, {**held.tensors, **bound.constants}
+    return graph, {**held.tensors, **constants}
+
+
+def _read(
+    constants: Mapping[str, torch.Tensor], nodes: Iterable[Node], outputs: Iterable[Argument]
+) -> dict[str, torch.Tensor]:
+    """The constants that the graph reads or returns."""
+    needed = {ref.name for node in nodes for ref in node.weight_refs()}
+    needed |= {value.name for value in outputs if isinstance(value, WeightRef)}
+    return {name: tensor for name, tensor in constants.items() if name in needed}
 
 
 def _returned(value: Argument) -> Tree:
@@ -103,7 +121,10 @@ class _Bound:
     walk: Lowering
     inputs: list[Input] = field(default_factory=list)
     passed: list[Tree] = field(default_factory=list)
-    constants: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    @property
+    def constants(self) -> dict[str, torch.Tensor]:
+        return self.walk.constants
 
 
 def _bind(captured: Captured, held: Weights) -> _Bound:

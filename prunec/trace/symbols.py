@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import sympy  # type: ignore[import-untyped]
 import torch
 
-from prunec.diagnostics import PruneError
 from prunec.ir.graph import ScalarType, TensorType, Type
-from prunec.trace.faults import refuse
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
+
+
+class DataDependentError(Exception):
+    """A ``size`` or ``number`` that is known only when the values of a tensor are."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,13 @@ class Symbols:
         return _infix(expression.xreplace(renamed))
 
     def name(self, symbol: str) -> str:
-        """The user's name of a symbol; a size that depends on data has none and is refused."""
+        """The user's name of a symbol.
+
+        Raises:
+            DataDependentError: it has none, for it depends on the values of a tensor.
+        """
         if symbol not in self.names:
-            raise _data_dependent("size")
+            raise DataDependentError("size")
         return self.names[symbol]
 
     def type(self, value: Any) -> Type:
@@ -79,7 +85,7 @@ def named(tensors: Iterable[tuple[torch.Tensor, Mapping[int, str]]]) -> Symbols:
 
 
 def is_dynamic(size: int | torch.SymInt) -> TypeIs[torch.SymInt]:
-    """Whether a size may change; a symbolic one does not where torch found one value for it only."""
+    """Whether a size may change; a symbolic one may not where torch found its only value."""
     return isinstance(size, torch.SymInt) and bool(size.node.expr.free_symbols)
 
 
@@ -88,7 +94,7 @@ def example(value: Any) -> Any:
     if isinstance(value, torch.SymInt | torch.SymFloat | torch.SymBool):
         hint = value.node.hint
         if hint is None:
-            raise _data_dependent("number")
+            raise DataDependentError("number")
         return hint
     return value
 
@@ -96,14 +102,6 @@ def example(value: Any) -> Any:
 def dtype_name(dtype: torch.dtype) -> str:
     """``float32`` for `torch.float32`."""
     return str(dtype).removeprefix("torch.")
-
-
-def _data_dependent(what: str) -> PruneError:
-    return refuse(
-        "P0311",
-        f"a {what} depends on the values of a tensor, not on shapes alone",
-        help="keep such code (`.item()`, `nonzero`, boolean masks) outside of the model",
-    )
 
 
 def _infix(expression: Any) -> str:

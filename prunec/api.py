@@ -1,0 +1,104 @@
+"""The Python door: what `import prunec` offers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from prunec import driver, prepare, proof
+from prunec.driver import Compiled as Compiled
+from prunec.ir.plan import Plan
+from prunec.prepare import Job, Memory, Subject
+from prunec.report.analysis import Analysis
+from prunec.report.data import Report
+
+
+def plan(
+    spec: str | Path,
+    *,
+    model: nn.Module | None = None,
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    calibrate: Iterable[object] | None = None,
+) -> Plan:
+    """Decide what to remove; nothing is written.
+
+    Args:
+        spec: the path of a `.prune` file, or the text of one (``"target macs <= 50%"``).
+        model, args, kwargs: a model in memory and an example of its inputs, in place of the `model` statement.
+        calibrate: batches, in place of the `data calibrate` statement.
+
+    Raises:
+        PruneError: whatever the user can mend.
+    """
+    return driver.plan(_job(spec, model, args, kwargs, calibrate=calibrate)).plan
+
+
+def compile(
+    spec: str | Path,
+    *,
+    model: nn.Module | None = None,
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    calibrate: Iterable[object] | None = None,
+    evaluate: Iterable[object] | None = None,
+    out: str | Path | None = None,
+    check: bool = True,
+) -> Compiled:
+    """Make the smaller model, prove it, and write it if there is a folder to write to.
+
+    Args:
+        spec, model, args, kwargs, calibrate: as of `plan`. The model is left as it was.
+        evaluate: batches with labels, in place of the `data evaluate` statement.
+        out: the folder, in place of the one after `emit ... to`; a folder of an earlier compile is replaced.
+        check: prove the output against the original.
+
+    Raises:
+        PruneError: whatever the user can mend; nothing is written then.
+    """
+    folder = None if out is None else Path(out)
+    job = _job(
+        spec, model, args, kwargs, calibrate=calibrate, evaluate=evaluate, out=folder, check=check
+    )
+    return driver.compile(job)
+
+
+def analyze(
+    model: nn.Module, *, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+) -> Analysis:
+    """What can be removed from a model, what cannot, and why.
+
+    Raises:
+        PruneError: P03xx where the model cannot be traced.
+    """
+    return driver.understand(Subject(model, args, kwargs or {}, None)).analysis
+
+
+def verify(
+    model: nn.Module,
+    compiled: Compiled,
+    *,
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> Report:
+    """The proof on its own: is ``compiled`` the model without the removed channels?
+
+    Checks that fail are in the report (``report.passed``, ``report.diagnostics``), and are not raised.
+    """
+    return proof.verify(Subject(model, args, kwargs or {}, None), compiled.module, compiled.removed, compiled.report)
+
+
+def _job(
+    spec: str | Path,
+    model: nn.Module | None,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any] | None,
+    **rest: Any,
+) -> Job:
+    found, folder = prepare.read(spec, in_memory=model is not None)
+    memory = None if model is None else Memory(model, args, kwargs or {})
+    return Job(found, folder, memory, **rest)

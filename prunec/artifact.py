@@ -1,0 +1,63 @@
+"""The artefact: the three files of a compile, made in memory, written all or nothing.
+
+``slim.py`` is the source, ``slim.safetensors`` its weights, ``slim.lock.json`` what they were made from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from prunec import emit, lock
+from prunec.emit import files
+from prunec.ir.graph import Graph
+from prunec.ir.plan import Plan
+from prunec.prepare import Job, Subject
+from prunec.trace import Traced
+
+SOURCE, WEIGHTS = "slim.py", "slim.safetensors"
+
+
+def class_name(job: Job, subject: Subject) -> str:
+    """The name after `emit`, or that of the model's class with ``Slim`` before it."""
+    if job.spec.emit is not None:
+        return job.spec.emit.name
+    return f"Slim{re.sub(r'[^0-9A-Za-z_]', '', type(subject.module).__name__)}"
+
+
+def header(job: Job) -> str:
+    """The comment on top of the source: no path but the spec's own name, so that it is the same everywhere."""
+    name = Path(job.spec.source.name).name
+    made = "a spec in memory" if name.startswith("<") else name
+    return f"Made by prunec from {made}."
+
+
+def build(
+    job: Job, traced: Traced, plan: Plan, graph: Graph, source: str, weights: Mapping[str, Tensor]
+) -> dict[str, bytes]:
+    """The files by name. ``graph`` and ``weights`` are the slim ones."""
+    made = {
+        SOURCE: source.encode(),
+        WEIGHTS: files.weights_bytes(emit.stored(graph, weights)),
+    }
+    inputs = lock.inputs(job.spec.source.text, traced.graph, traced.weights)
+    return {**made, lock.NAME: lock.write(inputs, job.spec.as_dict(), plan, made)}
+
+
+def write(job: Job, made: Mapping[str, bytes]) -> Path | None:
+    """Write the files to the caller's folder, or to the one after `emit ... to`; the folder, if any."""
+    out = folder(job)
+    if out is not None:
+        files.write(out, made)
+    return out
+
+
+def folder(job: Job) -> Path | None:
+    """Where a compile writes; None where it writes nothing."""
+    if job.out is not None:
+        return job.out
+    told = job.spec.emit and job.spec.emit.out
+    return job.folder / told if told else None

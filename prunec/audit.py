@@ -1,0 +1,83 @@
+"""The audit, ``prunec check``: what can be said of a spec and its artefact without data and without a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prunec import driver, lock, prepare, selection
+from prunec.diagnostics import Diagnostic, PruneError
+from prunec.driver import Understood
+from prunec.ir.plan import Ranking
+from prunec.passes.allocate import problem
+from prunec.prepare import Job
+from prunec.selection import Selection
+
+
+def run(job: Job, artifact: Path | None) -> tuple[Diagnostic, ...]:
+    """All findings: does the model trace, do the selectors match, can the targets be met, is the artefact this spec's.
+
+    Empty where everything holds; warnings and notes may be among them.
+    """
+    try:
+        job.stage("building the model")
+        model = driver.understand(prepare.run(job), job.stage)
+        chosen = selection.run(job.spec, model.analysis)
+        _reachable(job, model, chosen)
+    except PruneError as error:
+        return error.diagnostics
+    found = [*model.traced.notes, *chosen.warnings]
+    if artifact is not None:
+        job.stage("checking the artefact")
+        found += _artifact(job, model, artifact)
+    return tuple(found)
+
+
+def _reachable(job: Job, model: Understood, chosen: Selection) -> None:
+    """Refuse targets that even the smallest widths do not meet, and those that are met already."""
+    rankings = {g.name: _any_order(g.size) for g in chosen.groups}
+    problem.check(driver.problem(job, model, chosen, rankings))
+
+
+def _any_order(size: int) -> Ranking:
+    """A ranking that says nothing: which channels go is not asked here."""
+    return Ranking(np.arange(size), np.zeros(size + 1))
+
+
+CHANGED = {
+    "spec": "the text of the spec",
+    "graph": "what the model computes",
+    "weights": "the weights of the model",
+}
+
+
+def _artifact(job: Job, model: Understood, folder: Path) -> Iterator[Diagnostic]:
+    """Is the folder what a compile of this job gives, and is it whole?"""
+    try:
+        held = lock.read(_bytes(folder / lock.NAME))
+    except PruneError as error:
+        yield from error.diagnostics
+        return
+    now = lock.inputs(job.spec.source.text, model.traced.graph, model.traced.weights)
+    changed = [
+        CHANGED[name] for name, hash in now.as_dict().items() if held["inputs"].get(name) != hash
+    ]
+    if changed:
+        yield Diagnostic(
+            "P0811",
+            f"the artefact in `{folder}` was made from something else: {', '.join(changed)} differ",
+            help="compile again",
+        )
+    yield from _files(held, folder)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        message = f"`{path}` cannot be read: {error.strerror or error}"
+        hint = "name the folder that `prunec compile` wrote"
+        raise PruneError(Diagnostic("P0711", message, help=hint)) from error

@@ -1,0 +1,237 @@
+"""Mixing: operators that combine the indices of an axis, on the kept slice, written at full size.
+
+The reference semantics of a pruned axis is "the same operator on the kept slice". A sum forgets a
+removed index if it is zero, a maximum if it is minus infinity; a mean divides by the number of
+those kept; a norm does both. Each line below is that sentence for one operator, in explicit masked
+arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import inf, prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from prunec.check.site import Site
+
+Rule = Callable[[Site], Any]
+
+
+def neutral(fill: float, name: str = "self") -> Rule:
+    """A reduction or a scan along ``dim`` whose neutral element is ``fill``."""
+
+    def rule(site: Site) -> Any:
+        return site.call(**{name: site.filled(name, reduced(site, name), fill)})
+
+    return rule
+
+
+def norm(site: Site) -> Any:
+    """(sum |x|^p)^(1/p): a zero adds nothing, unless small elements count (p < 0)."""
+    order = site.args.get("ord", site.args.get("p"))
+    dims = reduced(site)
+    if isinstance(order, int | float) and order < 0:
+        site.intact("self", dims)
+    return site.call(self=site.filled("self", dims))
+
+
+def mean(site: Site) -> Tensor:
+    """The sum over the kept, divided by their number."""
+    dims = reduced(site)
+    if not any(site.mask("self", d) is not None for d in dims):
+        return site.call()  # type: ignore[no-any-return]
+    keepdim = bool(site.args.get("keepdim"))
+    total = torch.sum(site.filled("self", dims), dims, keepdim, dtype=site.args.get("dtype"))
+    return total / _count(site, dims)
+
+
+def variance(site: Site) -> Any:
+    """var, std, var_mean, std_mean: squared distances from the mean of the kept, over their number
+    less the correction.
+    """
+    dims = reduced(site)
+    if not any(site.mask("self", d) is not None for d in dims):
+        return site.call()
+    keep = site.weight("self", dims)
+    count = _count(site, dims)
+    centre = torch.sum(site.filled("self", dims), dims, True) / count
+    squares = torch.where(keep, (site.tensor("self") - centre) ** 2, 0.0)
+    spread = torch.sum(squares, dims, True) / (count - _correction(site))
+    if not site.args.get("keepdim"):
+        spread, centre = spread.squeeze(dims), centre.squeeze(dims)
+    result = spread.sqrt() if site.base.startswith("std") else spread
+    return (result, centre) if site.base.endswith("mean") else result
+
+
+def in_order(site: Site) -> Any:
+    """What depends on positions (argmax, sort, top-k) has no meaning on a slice: refuse."""
+    site.intact("self", reduced(site))
+    return site.call()
+
+
+def extreme(fill: float) -> Rule:
+    """max, min: of two tensors, of all elements, or along a dimension with the position of the
+    winner.
+    """
+
+    def rule(site: Site) -> Any:
+        if "other" in site.args:
+            return site.call()
+        if "dim" in site.args:
+            return in_order(site)
+        return site.call(self=site.filled("self", reduced(site), fill))
+
+    return rule
+
+
+def layer_norm(site: Site) -> Tensor:
+    """(x - mean) / sqrt(var + eps) * weight + bias, over the kept of the last dimensions."""
+    dims = _last(site)
+    x, keep = site.tensor("input"), site.weight("input", dims)
+    centre = _mean(x, keep, dims)
+    spread = _mean((x - centre) ** 2, keep, dims)
+    return _affine(site, (x - centre) / torch.sqrt(spread + site.args["eps"]))
+
+
+def rms_norm(site: Site) -> Tensor:
+    """x / sqrt(mean(x^2) + eps) * weight, over the kept of the last dimensions."""
+    dims = _last(site)
+    x, keep = site.tensor("input"), site.weight("input", dims)
+    eps = site.args["eps"]
+    power = _mean(x**2, keep, dims)
+    return _affine(site, x / torch.sqrt(power + (torch.finfo(x.dtype).eps if eps is None else eps)))
+
+
+def group_norm(site: Site) -> Tensor:
+    """(x - mean) / sqrt(var + eps) * weight + bias, in each of the original's groups over its kept
+    channels.
+
+    A group that is removed whole has no mean: its channels are removed too, and hold anything.
+    """
+    x = site.tensor("input")
+    site.intact("input", (0, *range(2, x.dim())))
+    parted = (x.shape[0], site.args["num_groups"], -1, *x.shape[2:])
+    shape = (1, x.shape[1]) + (1,) * (x.dim() - 2)
+    keep = site.weight("input", (1,)).expand(shape).reshape(1, *parted[1:3], *shape[2:])
+    grouped = x.reshape(parted)
+    dims = tuple(range(2, grouped.dim()))
+    centre = _mean(grouped, keep, dims)
+    spread = _mean((grouped - centre) ** 2, keep, dims)
+    result = ((grouped - centre) / torch.sqrt(spread + site.args["eps"])).reshape(x.shape)
+    weight, bias = site.args["weight"], site.args["bias"]
+    result = result if weight is None else result * weight.view(shape)
+    return result if bias is None else result + bias.view(shape)
+
+
+def batch_norm(site: Site) -> Tensor:
+    """Each channel on its own; in train mode with the statistics of the batch, the running ones
+    untouched.
+    """
+    of_batch = site.train or site.args["training"] or site.args["running_mean"] is None
+    if not of_batch:
+        return site.call()  # type: ignore[no-any-return]
+    site.intact("input", [d for d in range(site.rank("input")) if d != 1])
+    return site.call(training=True, running_mean=None, running_var=None)  # type: ignore[no-any-return]
+
+
+def instance_norm(site: Site) -> Tensor:
+    """Each channel of each sample on its own."""
+    site.intact("input", range(2, site.rank("input")))
+    if site.train or site.args["use_input_stats"]:
+        return site.call(use_input_stats=True, running_mean=None, running_var=None)  # type: ignore[no-any-return]
+    return site.call()  # type: ignore[no-any-return]
+
+
+def window(spatial: int) -> Rule:
+    """Pooling, resizing: a window slides over the last dimensions, which must be whole."""
+
+    def rule(site: Site) -> Any:
+        name = "self" if "self" in site.args else "input"
+        site.intact(name, range(-spatial, 0))
+        return site.call()
+
+    return rule
+
+
+def reduced(site: Site, name: str = "self") -> tuple[int, ...]:
+    """The dimensions that ``dim`` names, counted from the front; all where it names none."""
+    rank = site.rank(name)
+    dim = site.args.get("dim")
+    if isinstance(dim, int):
+        return (dim % rank,) if rank else ()
+    return tuple(d % rank for d in dim) if dim else tuple(range(rank))
+
+
+def _count(site: Site, dims: tuple[int, ...]) -> int:
+    masks = [(site.mask("self", d), site.tensor("self").shape[d]) for d in dims]
+    return prod(size if kept is None else int(kept.sum()) for kept, size in masks)
+
+
+def _correction(site: Site) -> float:
+    """Bessel's correction: a number, or a flag in the older overloads; one by default."""
+    if "unbiased" in site.args:
+        return 1.0 if site.args["unbiased"] else 0.0
+    correction = site.args.get("correction")
+    return 1.0 if correction is None else float(correction)
+
+
+def _last(site: Site) -> tuple[int, ...]:
+    rank = site.rank("input")
+    return tuple(range(rank - len(site.args["normalized_shape"]), rank))
+
+
+def _mean(value: Tensor, keep: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """The mean over the kept along ``dims``, which stay as size one; zero where none is kept."""
+    count = keep.expand(*keep.shape[: dims[0]], *value.shape[dims[0] :]).sum(dims, True)
+    return torch.where(keep, value, 0.0).sum(dims, True) / count.clamp(min=1)
+
+
+def _affine(site: Site, value: Tensor) -> Tensor:
+    weight, bias = site.args.get("weight"), site.args.get("bias")
+    value = value if weight is None else value * weight
+    return value if bias is None else value + bias
+
+
+MIXING: Mapping[str, Rule] = {
+    **dict.fromkeys(("sum", "cumsum", "nansum"), neutral(0.0)),
+    **dict.fromkeys(("prod", "cumprod"), neutral(1.0)),
+    **dict.fromkeys(
+        ("softmax", "_softmax", "_safe_softmax", "log_softmax", "_log_softmax"), neutral(-inf)
+    ),
+    **dict.fromkeys(("amax", "logsumexp", "logcumsumexp"), neutral(-inf)),
+    "amin": neutral(inf),
+    "any": neutral(0.0),
+    "all": neutral(1.0),
+    **dict.fromkeys(("norm", "linalg_vector_norm"), norm),
+    "mean": mean,
+    **dict.fromkeys(("var", "std", "var_mean", "std_mean"), variance),
+    "max": extreme(-inf),
+    "min": extreme(inf),
+    **dict.fromkeys(("argmax", "argmin", "median", "sort", "argsort", "topk"), in_order),
+    **dict.fromkeys(("cummax", "cummin", "diff"), in_order),
+    "layer_norm": layer_norm,
+    "rms_norm": rms_norm,
+    "group_norm": group_norm,
+    "batch_norm": batch_norm,
+    "instance_norm": instance_norm,
+    **{
+        f"{name}{n}d": window(n)
+        for n in (1, 2, 3)
+        for name in (
+            "max_pool avg_pool adaptive_avg_pool adaptive_max_pool _adaptive_avg_pool "
+            "upsample_linear upsample_bilinear upsample_trilinear upsample_nearest "
+            "upsample_bicubic _upsample_nearest_exact"
+        ).split()
+    },
+    **{
+        name: window(2)
+        for name in (
+            "max_pool2d_with_indices im2col _upsample_bilinear2d_aa _upsample_bicubic2d_aa"
+        ).split()
+    },
+    "max_pool3d_with_indices": window(3),
+}
+"""Operator (without namespace and overload) -> its value with channels removed."""

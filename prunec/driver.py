@@ -1,0 +1,224 @@
+"""The driver: the compiler as a paragraph. Start reading here.
+
+Each stage is a plain function from values to a value. `understand` is what every command needs, `plan` decides what
+goes, `compile` makes the smaller model and proves it; nothing is written before all of it has succeeded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from prunec import accuracy, artifact, emit, prepare, proof, selection, trace
+from prunec.check import Removed, structure
+from prunec.diagnostics import Diagnostic, PruneError
+from prunec.ir import verify
+from prunec.ir.group import Axes, Group
+from prunec.ir.plan import Plan, Ranking
+from prunec.passes import allocate, axes, cost, execute, group, repair, score, shrink
+from prunec.passes.allocate import Budget, Problem
+from prunec.passes.batches import Batch, collate
+from prunec.passes.cost import Costs
+from prunec.passes.score import Context
+from prunec.prepare import Job, Subject
+from prunec.report import analysis
+from prunec.report.analysis import Analysis
+from prunec.report.data import Accuracy, Check, Report, Width
+from prunec.selection import Selection
+from prunec.spec import Spec, Target, select, text
+from prunec.trace import Traced
+
+
+@dataclass(frozen=True, eq=False)
+class Understood:
+    """A model and all that is known of it without data and without a spec's wishes."""
+
+    subject: Subject
+    traced: Traced
+    axes: Axes
+    groups: tuple[Group, ...]
+
+    @property
+    def analysis(self) -> Analysis:
+        return analysis.run(self.traced.graph, self.axes, self.groups)
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """What is to be removed. ``batches`` are the calibration data, where anything needs it."""
+
+    job: Job
+    model: Understood
+    selection: Selection
+    batches: tuple[Batch, ...]
+    plan: Plan
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Warnings and notes, in the order in which they came up."""
+        notes = (Diagnostic("P0604", note, severity="note") for note in self.plan.notes)
+        return (*self.model.traced.notes, *self.selection.warnings, *notes)
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """A smaller model.
+
+    ``module`` is built from ``source`` and is in eval mode; ``files`` are the artefact's files by name, written to the
+    folder ``out`` unless that is None. ``removed`` is what `prunec.verify` tests.
+    """
+
+    module: nn.Module
+    plan: Plan
+    report: Report
+    source: str
+    files: Mapping[str, bytes]
+    out: Path | None
+    removed: Removed
+
+
+def understand(subject: Subject, stage: prepare.Stage = prepare.quiet) -> Understood:
+    """Trace a model and find its groups."""
+    stage("tracing")
+    traced = trace.run(subject.module, subject.args, subject.kwargs, dynamic=subject.dynamic)
+    stage("solving axes")
+    solved = axes.run(traced.graph)
+    return Understood(subject, traced, solved, group.run(traced.graph, solved))
+
+
+def plan(job: Job) -> Planned:
+    """Decide what to remove."""
+    job.stage("building the model")
+    model = understand(prepare.run(job), job.stage)
+    chosen = selection.run(job.spec, model.analysis)
+    batches = _calibration(job, model)
+    rankings = _rankings(job, model, chosen, batches)
+    job.stage("allocating")
+    found = allocate.run(job.spec.solve, problem(job, model, chosen, rankings))
+    return Planned(job, model, chosen, batches, found)
+
+
+def compile(job: Job) -> Compiled:
+    """Decide what to remove, remove it, prove and repair what is left, and write it."""
+    planned = plan(job)
+    graph, weights = planned.model.traced.graph, planned.model.traced.weights
+    job.stage("shrinking")
+    shrunk = shrink.run(graph, weights, planned.model.axes, planned.model.groups, planned.plan)
+    verify.run(shrunk.graph)
+    removed = Removed(shrunk.values, shrunk.kept)
+    job.stage("emitting")
+    name = artifact.class_name(job, planned.model.subject)
+    source = emit.run(shrunk.graph, class_name=name, header=artifact.header(job), weights=shrunk.weights)
+    checks: tuple[Check, ...] = ()
+    if job.check:
+        job.stage("proving")
+        bare = emit.load(source, shrunk.weights, name)
+        checks = proof.run(planned.model.subject, planned.model.traced, removed, bare)
+    job.stage("repairing")
+    repaired = repair.run(job.spec.repair, graph, weights, shrunk, planned.batches)
+    module = emit.load(source, repaired, name)
+    job.stage("evaluating")
+    found = replace(report(planned), checks=checks, accuracy=_accuracy(job, planned.model, module))
+    job.stage("writing")
+    files = artifact.build(job, planned.model.traced, planned.plan, shrunk.graph, source, repaired)
+    out = artifact.write(job, files)
+    return Compiled(module, planned.plan, found, source, files, out, removed)
+
+
+def report(planned: Planned) -> Report:
+    """What a plan says, before anything is proved or measured."""
+    kept = planned.plan.keep
+    return Report(
+        model=planned.model.traced.graph.name,
+        frontend=planned.model.traced.graph.frontend,
+        solver=planned.plan.solver,
+        costs=planned.plan.costs,
+        widths=tuple(
+            Width(g.name, g.kind, g.size, len(kept.get(g.name, range(g.size))), g.exact)
+            for g in planned.model.groups
+        ),
+        diagnostics=planned.diagnostics,
+    )
+
+
+def problem(job: Job, model: Understood, chosen: Selection, rankings: Mapping[str, Ranking]) -> Problem:
+    """What the allocator is asked: the spec's targets as budgets over the groups' widths."""
+    costs = cost.run(model.traced.graph, model.axes)
+    modules = tuple((m.path, m.cls) for m in model.traced.graph.modules)
+    return Problem(
+        groups=model.groups,
+        rankings=rankings,
+        costs=costs,
+        budgets=tuple(_budget(target, costs, modules) for target in job.spec.targets),
+        widths=chosen.widths(),
+    )
+
+
+def _budget(target: Target, costs: Costs, modules: tuple[tuple[str, str], ...]) -> Budget:
+    scope = None if target.selector is None else frozenset(select(target.selector, modules))
+    return Budget(
+        metric=target.metric,
+        bound=target.bound(costs.total(target.metric, scope=scope)),
+        text=str(target),
+        scope=scope,
+        where=None if target.selector is None else text(target.selector),
+        span=target.span,
+    )
+
+
+def _calibration(job: Job, model: Understood) -> tuple[Batch, ...]:
+    """The calibration batches, where a score or a repair looks at them."""
+    if not job.spec.needs_data:
+        return ()
+    job.stage("reading the calibration data")
+    given = prepare.batches(job, job.spec.calibrate, job.calibrate)
+    if given is None:
+        raise PruneError(_no_data(job.spec))
+    return collate(given, model.traced.graph)
+
+
+def _rankings(
+    job: Job, model: Understood, chosen: Selection, batches: tuple[Batch, ...]
+) -> dict[str, Ranking]:
+    """Each rule's groups, ranked by the rule's score."""
+    found: dict[str, Ranking] = {}
+    graph, weights = model.traced.graph, model.traced.weights
+    for rule in chosen.rules:
+        job.stage(f"scoring by {rule.prune.chosen_score.name}")
+        if rule.groups:
+            context = Context(graph, weights, model.axes, rule.groups, batches, model.subject.module)
+            found |= score.run(rule.prune.chosen_score, context)
+    return found
+
+
+def _accuracy(job: Job, model: Understood, slim: nn.Module) -> Accuracy | None:
+    """Accuracy before and after, where there is evaluation data with classes as labels."""
+    data = prepare.batches(job, job.spec.evaluate, job.evaluate)
+    if data is None:
+        return None
+    graph, weights = model.traced.graph, model.traced.weights
+    batches = collate(data, graph)
+
+    def after(inputs: tuple[Tensor, ...]) -> list[Any]:
+        answer = structure.call(slim, graph, inputs)
+        return [value for _, _, value in structure.leaves(graph.output, answer)]
+
+    dense, count = accuracy.run(lambda inputs: execute.run(graph, weights, inputs), batches)
+    right, _ = accuracy.run(after, batches)
+    return Accuracy(dense / count, right / count, count) if count else None
+
+
+def _no_data(spec: Spec) -> Diagnostic:
+    scores = (rule.chosen_score for rule in spec.prunes)
+    methods = [m.name for m in scores if m.needs_data] + [m.name for m in spec.repair]
+    return Diagnostic(
+        "P0411",
+        f"calibration data is needed by {', '.join(f'`{name}`' for name in dict.fromkeys(methods))}",
+        span=spec.span,
+        help="add `data calibrate = module:factory` or pass `calibrate=`; without data there are `score l2` and "
+        "`repair none`",
+    )

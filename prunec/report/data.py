@@ -1,0 +1,97 @@
+"""The report of a compile: what was removed, what it costs now, what was proved, what it does to accuracy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prunec.diagnostics import Diagnostic
+from prunec.ir.plan import Cost
+
+
+@dataclass(frozen=True, slots=True)
+class Width:
+    """How many of a group's channels stay."""
+
+    group: str
+    kind: str
+    size: int
+    kept: int
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One proof: what was shown, whether it holds, and the figures."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """The share of right answers on the evaluation data, before and after, over so many answers."""
+
+    dense: float
+    slim: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a compile found out. ``print(report)`` shows it."""
+
+    model: str
+    frontend: str
+    solver: str
+    costs: tuple[Cost, ...]
+    widths: tuple[Width, ...]
+    checks: tuple[Check, ...] = ()
+    accuracy: Accuracy | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether every budget and every proof holds."""
+        return all(c.holds for c in self.costs) and all(c.passed for c in self.checks)
+
+    def as_dict(self) -> dict[str, object]:
+        """The report as plain JSON values, keys stable between versions."""
+        return {
+            "model": self.model,
+            "frontend": self.frontend,
+            "solver": self.solver,
+            "costs": [cost_dict(c) for c in self.costs],
+            "groups": [
+                {"name": w.group, "kind": w.kind, "size": w.size, "kept": w.kept, "exact": w.exact}
+                for w in self.widths
+            ],
+            "checks": [
+                {"name": c.name, "passed": c.passed, "detail": c.detail} for c in self.checks
+            ],
+            "accuracy": None
+            if self.accuracy is None
+            else {
+                "dense": self.accuracy.dense,
+                "slim": self.accuracy.slim,
+                "count": self.accuracy.count,
+            },
+            "passed": self.passed,
+        }
+
+    def __str__(self) -> str:
+        from prunec.report import tables
+
+        return tables.text(tables.report(self))
+
+
+def cost_dict(cost: Cost) -> dict[str, object]:
+    """A cost as plain JSON values."""
+    return {
+        "metric": cost.metric,
+        "scope": cost.scope,
+        "dense": cost.dense,
+        "slim": cost.slim,
+        "bound": cost.bound,
+        "holds": cost.holds,
+    }

@@ -1,0 +1,84 @@
+"""Explanations: all that is known of one group, or of the weights of one module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from prunec.diagnostics import Diagnostic, PruneError, nearest
+from prunec.ir.group import Group
+from prunec.report import tables
+from prunec.report.analysis import Analysis
+
+
+def overview(found: Analysis) -> tuple[RenderableType, ...]:
+    """What can be removed, and why the rest cannot."""
+    return tables.groups(found), tables.frozen(found)
+
+
+def subject(found: Analysis, name: str) -> tuple[RenderableType, ...]:
+    """A group by its name, or every module whose path matches a glob.
+
+    Raises:
+        PruneError: P0510 when nothing has this name.
+    """
+    groups = [g for g in found.groups if g.name == name]
+    if groups:
+        return tuple(_group(found, groups[0]))
+    modules = [m.path for m in found.graph.modules if fnmatchcase(m.path, name)]
+    weights = [w.name for w in found.graph.weights if _within(w.name, modules)]
+    if not weights:
+        known = [g.name for g in found.groups] + [m.path for m in found.graph.modules if m.path]
+        raise PruneError(
+            Diagnostic(
+                "P0510",
+                f"no group and no module with weights is called `{name}`",
+                help=nearest(name, known) or "`prunec groups FILE` lists the groups",
+            )
+        )
+    return (_weights(found, weights),)
+
+
+def _group(found: Analysis, group: Group) -> Iterator[RenderableType]:
+    yield Text(f"{group.name}: {group.size} {group.kind}, {_meaning(group)}")
+    for node in group.mixing:
+        line = found.graph.node[node].line if node in found.graph.node else None
+        yield Text(f"  mixed by %{node}" + (f" at {line}" if line else ""))
+    table = tables.plain("tensor", dim="right", role="left", axis="left")
+    for place in group.places:
+        table.add_row(Text(place.weight), str(place.dim), place.role, Text(str(place.axis)))
+    yield table
+
+
+def _meaning(group: Group) -> str:
+    if group.exact:
+        return "exact: removing a channel equals zeroing it wherever it is made"
+    return "mixing: the slim model applies the same operators to the channels that stay"
+
+
+def _weights(found: Analysis, weights: list[str]) -> RenderableType:
+    """For each dimension of each weight the groups that it belongs to, or why it is frozen."""
+    table = tables.plain("tensor", dim="right", size="right", verdict="left")
+    for name in weights:
+        for dim, size in enumerate(found.graph.weight[name].type.shape):
+            verdict = "; ".join(_verdicts(found, name, dim)) or "of size one"
+            table.add_row(Text(name), str(dim), str(size), Text(verdict))
+    return table
+
+
+def _verdicts(found: Analysis, weight: str, dim: int) -> Iterator[str]:
+    for group in found.groups:
+        if any((p.weight, p.dim) == (weight, dim) for p in group.places):
+            yield f"group {group.name}"
+    for axis in found.frozen:
+        if (axis.weight, axis.dim) == (weight, dim):
+            line = f" ({axis.because.line})" if axis.because.line else ""
+            yield f"frozen: {axis.because.reason}{line}"
+
+
+def _within(weight: str, modules: list[str]) -> bool:
+    owner = weight.rpartition(".")[0]
+    return any(not m or owner == m or owner.startswith(f"{m}.") for m in modules)

@@ -1,0 +1,116 @@
+"""Tables for people, drawn with rich; plain text where there is no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import StringIO
+
+from rich import box
+from rich.console import Console, Group as Stack, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from prunec.ir.group import Group
+from prunec.ir.plan import Cost
+from prunec.report.analysis import Analysis
+from prunec.report.data import Check, Report, Width
+
+UNITS = (("T", 10**12), ("G", 10**9), ("M", 10**6), ("K", 10**3))
+
+
+def text(*parts: RenderableType, width: int = 100) -> str:
+    """The parts as plain text."""
+    file = StringIO()
+    console = Console(file=file, width=width, color_system=None, legacy_windows=False)
+    for part in parts:
+        console.print(part)
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+
+
+def report(found: Report) -> RenderableType:
+    """A whole report: costs, widths, accuracy and proofs."""
+    parts: list[RenderableType] = [costs(found.costs), widths(found.widths)]
+    if found.accuracy is not None:
+        a = found.accuracy
+        parts.append(f"accuracy {a.dense:.2%} -> {a.slim:.2%} on {a.count} answers\n")
+    if found.checks:
+        parts.append(checks(found.checks))
+    return Stack(*parts)
+
+
+def costs(found: Sequence[Cost]) -> Table:
+    """Dense and slim costs beside their bounds."""
+    table = plain("cost", dense="right", slim="right", share="right", bound="right")
+    for cost in found:
+        name = f"{cost.metric} in {cost.scope}" if cost.scope else cost.metric
+        share = f"{cost.slim / cost.dense:.1%}" if cost.dense else ""
+        bound = "" if cost.bound is None else f"<= {count(cost.bound)}"
+        style = None if cost.holds else "red"
+        table.add_row(Text(name), count(cost.dense), count(cost.slim), share, bound, style=style)
+    return table
+
+
+def widths(found: Sequence[Width]) -> Table:
+    """How many channels each group keeps; what loses none is counted in the last line."""
+    table = plain("group", kind="left", kept="right", of="right")
+    for row in found:
+        if row.kept < row.size:
+            table.add_row(Text(row.group), row.kind, str(row.kept), str(row.size))
+    whole = sum(row.kept == row.size for row in found)
+    if whole:
+        table.add_row(f"({whole} {'group keeps' if whole == 1 else 'groups keep'} all)", "", "", "")
+    return table
+
+
+def checks(found: Sequence[Check]) -> Table:
+    """Proofs, passed or failed."""
+    table = plain("proof", result="left", figures="left")
+    for check in found:
+        style = "green" if check.passed else "red"
+        result = Text("holds" if check.passed else "FAILS", style=style)
+        table.add_row(Text(check.name), result, Text(check.detail))
+    return table
+
+
+def groups(found: Analysis) -> Table:
+    """Every group with its size and whether it is exact."""
+    table = plain("group", kind="left", size="right", tensors="right", semantics="left")
+    for group in found.groups:
+        tensors = str(len({p.weight for p in group.places}))
+        table.add_row(Text(group.name), group.kind, str(group.size), tensors, semantics(group))
+    return table
+
+
+def frozen(found: Analysis) -> Table:
+    """Why weight axes are frozen, the commonest reason first."""
+    table = plain("frozen because", axes="right", first="left", line="left")
+    for reason, number in found.reasons():
+        first = next(f for f in found.frozen if f.because.reason == reason)
+        where = f"{first.weight}[{first.dim}]"
+        table.add_row(Text(reason), str(number), Text(where), Text(first.because.line or ""))
+    return table
+
+
+def semantics(group: Group) -> str:
+    """``exact``, or which nodes mix the group's channels."""
+    if group.exact:
+        return "exact"
+    more = f" and {len(group.mixing) - 2} more" if len(group.mixing) > 2 else ""
+    return f"mixed by {', '.join(group.mixing[:2])}{more}"
+
+
+def count(number: int) -> str:
+    """A count with a unit, four digits at most: 212430 is ``212.4K``."""
+    for unit, scale in UNITS:
+        if number >= scale:
+            return f"{number / scale:.4g}{unit}"
+    return str(number)
+
+
+def plain(first: str, /, **columns: str) -> Table:
+    """An empty table; each column after the first is justified left or right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(first, overflow="fold")
+    for name, justify in columns.items():
+        table.add_column(name, justify="right" if justify == "right" else "left", overflow="fold")
+    return table

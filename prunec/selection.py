@@ -1,0 +1,179 @@
+"""Selection: which groups the spec lets the compiler shorten, by which score, and to which widths.
+
+A group belongs to the first `prune` rule whose selector matches every module that makes its channels: half a residual stream
+cannot be pruned. `freeze` takes groups out again: those that a matching module makes, or, with `inputs of`, reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from prunec.diagnostics import Diagnostic, PruneError
+from prunec.ir.group import Group
+from prunec.passes.allocate import allowed_widths
+from prunec.report.analysis import Analysis
+from prunec.spec import Freeze, Prune, Spec, select, text, unmatched
+
+
+REASONS = 3
+"""How many reasons a diagnostic lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One `prune` statement and the groups that are its own."""
+
+    prune: Prune
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The rules with their groups, what the spec froze, and warnings about statements without effect."""
+
+    rules: tuple[Rule, ...]
+    frozen: tuple[Group, ...] = ()
+    warnings: tuple[Diagnostic, ...] = ()
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """All groups that may lose channels."""
+        return tuple(g for rule in self.rules for g in rule.groups)
+
+    def widths(self) -> dict[str, tuple[int, ...]]:
+        """The widths that each group may have, by its name."""
+        return {
+            g.name: allowed_widths(g.size, rule.prune.least(g.size), rule.prune.multiple_of)
+            for rule in self.rules
+            for g in rule.groups
+        }
+
+
+def run(spec: Spec, analysis: Analysis) -> Selection:
+    """Match the spec's rules and freezes with the groups of a model.
+
+    Raises:
+        PruneError: P0204 (a selector matches no module), P0501 (the model has no group), P0502 (a rule has matching
+            modules but no group), P0503 (everything is frozen by the spec).
+    """
+    if not analysis.groups:
+        raise PruneError(_nothing_free(analysis))
+    modules = tuple((m.path, m.cls) for m in analysis.graph.modules)
+    faults = [
+        fault
+        for statement in (*spec.targets, *spec.prunes, *spec.freezes)
+        if statement.selector is not None
+        for fault in unmatched(statement.selector, modules)
+    ]
+    if faults:
+        raise PruneError(*faults)
+    warnings: list[Diagnostic] = []
+    frozen: dict[str, Group] = {}
+    for freeze in spec.freezes:
+        chosen = frozenset(select(freeze.selector, modules))
+        hit = {g.name: g for g in analysis.groups if chosen & _side(g, freeze)}
+        frozen |= hit
+        warnings += [] if hit else [_freezes_nothing(freeze)]
+    rules: list[Rule] = []
+    taken = set(frozen)
+    for prune in spec.prunes:
+        chosen = frozenset(select(prune.selector, modules))
+        whole = [g for g in analysis.groups if _makers(g) <= chosen]
+        if not whole:
+            raise PruneError(_coupled(prune, analysis.groups, chosen))
+        own = tuple(g for g in whole if g.name not in taken)
+        warnings += [] if own else [_selects_nothing(prune)]
+        taken |= {g.name for g in own}
+        rules.append(Rule(prune, own))
+    if not any(rule.groups for rule in rules):
+        raise PruneError(_all_frozen(spec.freezes))
+    return Selection(tuple(rules), tuple(frozen.values()), tuple(warnings))
+
+
+def _makers(group: Group) -> frozenset[str]:
+    """The modules that make the group's channels; all that hold them where none makes them."""
+    places = (p.weight.rpartition(".")[0] for p in group.places)
+    return frozenset(group.producers or places)
+
+
+def _side(group: Group, freeze: Freeze) -> frozenset[str]:
+    return _makers(group) if freeze.side == "outputs" else frozenset(group.consumers)
+
+
+# --- What to say ---------------------------------------------------------------------------------
+
+
+def _nothing_free(analysis: Analysis) -> Diagnostic:
+    reasons = [
+        f"{number} {'axis' if number == 1 else 'axes'}: {reason}"
+        for reason, number in analysis.reasons()[:REASONS]
+    ]
+    return Diagnostic(
+        "P0501",
+        "the model has no channels that can be removed",
+        notes=tuple(reasons),
+        help="`prunec explain FILE` shows each axis with the line of the model that freezes it",
+    )
+
+
+def _coupled(prune: Prune, groups: Sequence[Group], chosen: frozenset[str]) -> Diagnostic:
+    """A rule matches modules, but each of their groups is made by others too."""
+    partly = [g for g in groups if _makers(g) & chosen]
+    notes = []
+    for group in partly[:REASONS]:
+        others = sorted(_makers(group) - chosen)
+        notes.append(f"`{group.name}` is also made by {_listing(others)}")
+    if not partly:
+        notes = ["they make no channels that can be removed (`prunec explain FILE MODULE` says why)"]
+    others = [f"`{g.name}`" for g in groups[:REASONS]]
+    return Diagnostic(
+        "P0502",
+        "this `prune` rule matches modules, but no whole group of channels",
+        span=prune.selector.span if prune.selector else prune.span,
+        label=_count(len(chosen), "module"),
+        notes=tuple(notes),
+        help="channels that are added up go together: select all of their makers"
+        if partly
+        else f"groups here: {', '.join(others)}",
+    )
+
+
+def _all_frozen(freezes: Sequence[Freeze]) -> Diagnostic:
+    return Diagnostic(
+        "P0503",
+        "the `freeze` statements leave nothing to prune",
+        span=freezes[0].span if freezes else None,
+        help="freeze less, or let a `prune` rule select more",
+    )
+
+
+def _freezes_nothing(freeze: Freeze) -> Diagnostic:
+    does = "makes" if freeze.side == "outputs" else "reads"
+    return Diagnostic(
+        "P0504",
+        "this `freeze` changes nothing",
+        severity="warning",
+        span=freeze.span,
+        notes=(f"no module in {text(freeze.selector)} {does} channels that could be removed",),
+        help="drop it",
+    )
+
+
+def _selects_nothing(prune: Prune) -> Diagnostic:
+    return Diagnostic(
+        "P0505",
+        "this `prune` rule changes nothing: its groups are frozen, or belong to an earlier rule",
+        severity="warning",
+        span=prune.span,
+        help="a group belongs to the first rule that selects it: put the narrower rule first",
+    )
+
+
+def _listing(names: Sequence[str], most: int = 4) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(f"`{n}`" for n in names[:most]) + more
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,40 @@
+"""What all tests share: golden files (`pytest --update-golden` rewrites them)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import unified_diff
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Compares text with a file, or (``update``) makes the file say it."""
+
+    update: bool
+
+    def check(self, path: Path, actual: str) -> None:
+        """Fail unless the file holds exactly the text."""
+        if self.update:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(actual, encoding="utf-8")
+            return
+        if not path.is_file():
+            hint = "run pytest --update-golden and review"
+            pytest.fail(f"there is no {path.name}: {hint}", pytrace=False)
+        expected = path.read_text(encoding="utf-8")
+        if expected != actual:
+            lines = (text.splitlines(keepends=True) for text in (expected, actual))
+            pytest.fail("".join(unified_diff(*lines, path.name, "actual")), pytrace=False)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite golden files")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Golden files: ``golden.check(path, actual)``."""
+    return Golden(update=request.config.getoption("--update-golden"))

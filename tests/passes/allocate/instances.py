@@ -1,0 +1,80 @@
+"""Random small allocation problems, and the answer by looking at every choice."""
+
+from __future__ import annotations
+
+from itertools import pairwise, product
+
+import numpy as np
+
+from prunec.ir.axis import Atom
+from prunec.ir.group import Group
+from prunec.ir.plan import Ranking
+from prunec.passes.allocate.problem import Budget, Problem, allowed_widths
+from prunec.passes.cost import Costs, Metric, Term
+from prunec.passes.polynomial import Monomials
+
+METRICS: tuple[Metric, ...] = ("macs", "params")
+
+
+def separable(rng: np.random.Generator, groups: int) -> Monomials:
+    found: dict[tuple[int, ...], int] = {(g,): int(rng.integers(1, 9)) for g in range(groups)}
+    found |= {(g, g): int(rng.integers(1, 3)) for g in range(groups) if rng.random() < 0.3}
+    return {**found, (): int(rng.integers(0, 5))}
+
+
+def chain(rng: np.random.Generator, groups: int) -> Monomials:
+    """Layers one after the other, some links missing, names shuffled."""
+    order = [int(g) for g in rng.permutation(groups)]
+    links = [tuple(sorted(p)) for p in pairwise(order) if rng.random() < 0.8]
+    return {**separable(rng, groups), **{link: int(rng.integers(1, 5)) for link in links}}
+
+
+def tangled(rng: np.random.Generator, groups: int) -> Monomials:
+    """Products of any two or three groups."""
+    found = dict(separable(rng, groups))
+    for _ in range(groups + 1):
+        monomial = tuple(sorted(int(g) for g in rng.integers(0, groups, int(rng.integers(2, 4)))))
+        found[monomial] = found.get(monomial, 0) + int(rng.integers(1, 5))
+    return found
+
+
+def problem(
+    rng: np.random.Generator, shape: str, groups: int = 4, largest: int = 6, budgets: int = 1
+) -> Problem:
+    """Budgets from the smallest cost to just below the dense one, so that they bind and can be
+    met."""
+    sizes = [int(n) for n in rng.integers(3, largest + 1, groups)]
+    make = {"separable": separable, "chain": chain, "tangled": tangled}[shape]
+    metrics = METRICS[:budgets]
+    terms = tuple(Term(m, m, frozenset({""}), make(rng, groups)) for m in metrics)
+    members = tuple(Group(f"g{i}", Atom(i, n), "channels", (), (), ()) for i, n in enumerate(sizes))
+    widths = {
+        g.name: allowed_widths(g.size, int(rng.integers(1, 3)), int(rng.integers(1, 3)))
+        for g in members
+    }
+    rankings = {g.name: ranking(rng, g.size) for g in members}
+    costs = Costs(terms, {g.atom.id: g.size for g in members})
+    bare = Problem(members, rankings, costs, (), widths)
+    least = {name: w[0] for name, w in widths.items()}
+    found = []
+    for metric in metrics:
+        probe = Budget(metric, 0, metric)
+        bound = int(rng.integers(bare.cost(probe, least), bare.cost(probe)))
+        found.append(Budget(metric, bound, f"{metric} <= {bound}"))
+    return Problem(members, rankings, costs, tuple(found), widths)
+
+
+def ranking(rng: np.random.Generator, size: int) -> Ranking:
+    """Losses that need not be convex, with plateaus."""
+    steps = rng.exponential(size=size) * (rng.random(size) < 0.85)
+    return Ranking(rng.permutation(size), np.append(0.0, np.cumsum(steps)))
+
+
+def brute_force(problem: Problem) -> float:
+    """The least loss of all choices within the budgets."""
+    best = np.inf
+    for widths in product(*(problem.allowed(g) for g in problem.groups)):
+        named = {g.name: w for g, w in zip(problem.groups, widths, strict=True)}
+        if all(problem.cost(b, named) <= b.bound for b in problem.budgets):
+            best = min(best, sum(problem.loss(g, named[g.name]) for g in problem.groups))
+    return best
