@@ -1,4 +1,4 @@
-"""What all tests share: golden files (`pytest --update-golden` rewrites them)."""
+"""What all tests share: golden files, and random cases that are the same in every run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from difflib import unified_diff
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.load_profile("same")
 
 
 @dataclass(frozen=True)
@@ -36,5 +40,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Golden:
-    """Golden files: ``golden.check(path, actual)``."""
+    """Golden files: ``golden.check(path, actual)``; ``pytest --update-golden`` rewrites them."""
     return Golden(update=request.config.getoption("--update-golden"))

@@ -8,7 +8,6 @@ which is strict, runs the model on the example, and writes what it returns for c
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -28,7 +27,8 @@ from prunec.ir.graph import Dict_, Graph, Ref, Sequence_, Tree
 
 TOLERANCE = 1e-6
 TIMEOUT = 300.0
-TAIL = 12
+TAIL = 12  # lines of the traceback that are shown
+INPUTS, OUTPUTS = "inputs.safetensors", "outputs.safetensors"
 
 
 @dataclass(frozen=True)
@@ -74,64 +74,61 @@ def run(
         return Result(diagnostics=faults)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="prunec-room-") as scratch:
-        got = _in_room(Path(scratch), folder.resolve(), graph, example, (source, weights), timeout)
+        files = {"source": folder.resolve() / source, "weights": folder.resolve() / weights}
+        job = _prepare(Path(scratch), files, graph, example)
+        fault = _spawn(job, source, timeout)
+        got = None if fault else load_file(Path(scratch) / OUTPUTS)
     seconds = time.monotonic() - started
-    if isinstance(got, Diagnostic):
-        return Result(seconds=seconds, diagnostics=(got,))
-    with torch.no_grad():
-        want = list(room.tensors(structure.call(module, graph, example)))
-    error = max(map(compare.error, want, got), default=0.0) if len(want) == len(got) else torch.inf
-    return Result(error, seconds, _verdict(source, error))
+    if fault or got is None:
+        return Result(seconds=seconds, diagnostics=(fault,) if fault else ())
+    distance = _distance(graph, module, example, [got[str(k)] for k in range(len(got))])
+    return Result(distance, seconds, _verdict(source, distance))
 
 
-def _in_room(
-    scratch: Path,
-    folder: Path,
-    graph: Graph,
-    example: Sequence[Tensor],
-    names: tuple[str, str],
-    timeout: float,
-) -> list[Tensor] | Diagnostic:
-    """The tensors that the artefact returns, or why there are none."""
-    source, weights = names
-    inputs = {
-        i.name: t.detach().clone().contiguous() for i, t in zip(graph.inputs, example, strict=True)
-    }
-    save_file(inputs, scratch / "inputs.safetensors")
+def _prepare(
+    scratch: Path, files: dict[str, Path], graph: Graph, example: Sequence[Tensor]
+) -> Path:
+    """Write the job and its inputs into a folder; the job's path."""
+    named = zip(graph.inputs, example, strict=True)
+    tensors = {given.name: tensor.detach().clone().contiguous() for given, tensor in named}
+    save_file(tensors, scratch / INPUTS)
     args, kwargs = _arguments(graph)
     job = {
-        "source": str(folder / source),
-        "weights": str(folder / weights),
-        "inputs": str(scratch / "inputs.safetensors"),
-        "outputs": str(scratch / "outputs.safetensors"),
+        **{name: str(path) for name, path in files.items()},
+        "inputs": str(scratch / INPUTS),
+        "outputs": str(scratch / OUTPUTS),
         "threads": torch.get_num_threads(),
         "args": args,
         "kwargs": kwargs,
     }
-    (scratch / "job.json").write_text(json.dumps(job), encoding="utf-8")
-    command = [
-        sys.executable,
-        "-I",
-        "-B",
-        str(Path(room.__file__).resolve()),
-        str(scratch / "job.json"),
-    ]
+    path = scratch / "job.json"
+    path.write_text(json.dumps(job), encoding="utf-8")
+    return path
+
+
+def _spawn(job: Path, source: str, timeout: float) -> Diagnostic | None:
+    """Do the job in a process of its own; the end of its traceback if it fails."""
+    command = [sys.executable, "-I", "-B", str(Path(room.__file__).resolve()), str(job)]
     try:
         done = subprocess.run(
-            command,
-            cwd=scratch,
-            env=dict(os.environ),
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
+            command, cwd=job.parent, capture_output=True, text=True, timeout=timeout, check=False
         )
     except subprocess.TimeoutExpired:
         return _broken(source, f"it did not end within {timeout:g} s")
     if done.returncode:
         return _broken(source, *done.stderr.strip().splitlines()[-TAIL:])
-    found = load_file(scratch / "outputs.safetensors")
-    return [found[str(k)] for k in range(len(found))]
+    return None
+
+
+def _distance(
+    graph: Graph, module: nn.Module, example: Sequence[Tensor], got: list[Tensor]
+) -> float:
+    """How far the outputs are from those of the module in this process."""
+    with torch.no_grad():
+        want = list(room.tensors(structure.call(module, graph, example)))
+    if len(want) != len(got):
+        return torch.inf
+    return max(map(compare.error, want, got), default=0.0)
 
 
 def _arguments(graph: Graph) -> tuple[list[Any], dict[str, Any]]:

@@ -90,9 +90,4 @@ def _perturbed(
 
 
 def _differs(old: Tensor, new: Tensor) -> Tensor:
-    both = (
-        old.isnan() & new.isnan()
-        if old.is_floating_point()
-        else torch.zeros_like(old, dtype=torch.bool)
-    )
-    return (old != new) & ~both
+    return (old != new) & ~(old.isnan() & new.isnan())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from prunec import __version__
@@ -161,7 +160,7 @@ def new(
     from prunec import starter
 
     if ":" not in factory:
-        raise click.BadParameter("name a module and a factory in it, such as zoo.cifar:resnet56")
+        raise typer.BadParameter("name a module and a factory in it, such as zoo.cifar:resnet56")
     with console.stages() as stage:
         stage("looking at the model")
         text = starter.run(factory)
@@ -173,7 +172,7 @@ def new(
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise click.ClickException(f"{path}: {error.strerror}") from error
+        raise typer.BadParameter(f"{path}: {error.strerror}") from error
     console.say(f"wrote {path}; `prunec groups {path}` shows what can be removed")
     return 0
 
@@ -184,7 +183,7 @@ def _results(found: Report) -> None:
     if console.as_json():
         console.dump(found.as_dict())
     else:
-        console.show(tables.report(found))
+        console.show(*tables.report(found))
 
 
 def _analysis(file: Path) -> Analysis:

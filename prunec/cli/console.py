@@ -13,6 +13,7 @@ from rich.text import Text
 
 from prunec import __version__
 from prunec.diagnostics import Diagnostic
+from prunec.report import tables
 from prunec.report.formats import Format, write
 
 STYLES = {"error": "bold red", "warning": "bold yellow", "note": "bold cyan"}
@@ -37,9 +38,10 @@ def as_json() -> bool:
 
 def show(*parts: RenderableType) -> None:
     """Results for people."""
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100, highlight=False)
-    for part in parts:
-        console.print(part)
+    if sys.stdout.isatty():
+        tables.render(Console(highlight=False), *parts)
+    else:
+        print(tables.text(*parts))
 
 
 def dump(value: object) -> None:

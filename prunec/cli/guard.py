@@ -6,12 +6,13 @@ import os
 import sys
 import traceback
 
-import click
 import typer
 
 from prunec.cli import console
 from prunec.diagnostics import InternalError, PruneError
 
+UsageError = typer.BadParameter.__mro__[1]
+"""The class of every wrong usage. typer has come with click inside and outside of it; this is where both have it."""
 CLEAN, FINDINGS, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -24,10 +25,10 @@ def guarded(app: typer.Typer, argv: list[str]) -> int:
     except PruneError as error:
         console.diagnose(error.diagnostics)
         return FINDINGS
-    except click.ClickException as error:
+    except UsageError as error:
         error.show(sys.stderr)
         return USAGE
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         console.say("interrupted")
         return INTERRUPTED
     except BrokenPipeError:

@@ -274,7 +274,11 @@ class _Writer:
             return True
         distinct = {r.name for r in reader.reads if isinstance(r, Ref)}
         item = reader.item
-        arithmetic = item is not None and not isinstance(item, Region) and schema.base(item.op) in hints.ARITHMETIC
+        arithmetic = (
+            item is not None
+            and not isinstance(item, Region)
+            and schema.base(item.op) in hints.ARITHMETIC
+        )
         return len(distinct) > 1 and not arithmetic
 
     def _has_siblings(self, value: str) -> bool:
@@ -403,7 +407,9 @@ class _Writer:
         return self.program.types[argument.name] if isinstance(argument, Ref) else None
 
     def number(self, argument: Argument) -> Expr | None:
-        shown = self.body.model.literals.get(argument.name) if isinstance(argument, WeightRef) else None
+        shown = (
+            self.body.model.literals.get(argument.name) if isinstance(argument, WeightRef) else None
+        )
         bare = shown is not None and len(shown.items) == 1 and shown.items[0].bracket is None
         return shown.items[0] if shown is not None and bare else None
 
@@ -464,7 +470,9 @@ def _structure(tree: Tree, show: object) -> Expr:
     assert callable(show)
     match tree:
         case Sequence_(kind=kind, items=items):
-            return expr.display([_structure(i, show) for i in items], "()" if kind == "tuple" else "[]")
+            return expr.display(
+                [_structure(i, show) for i in items], "()" if kind == "tuple" else "[]"
+            )
         case Dict_(items=pairs):
             return expr.display([expr.pair(k, _structure(v, show)) for k, v in pairs], "{}")
         case _:

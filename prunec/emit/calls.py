@@ -186,7 +186,9 @@ FIRST_ONLY = frozenset(
 SHAPED = frozenset({"view", "reshape", "permute", "expand", "repeat", "flip", "tile"})
 """Methods that take their sizes one by one."""
 
-FACTORIES = frozenset({"arange", "zeros", "ones", "empty", "full", "eye", "linspace", "scalar_tensor"})
+FACTORIES = frozenset(
+    {"arange", "zeros", "ones", "empty", "full", "eye", "linspace", "scalar_tensor"}
+)
 
 HIDDEN = frozenset({"device", "layout", "pin_memory", "implicit", "non_blocking"})
 """Arguments that say where, not what: the slim model goes where it is moved to."""
@@ -194,7 +196,9 @@ HIDDEN = frozenset({"device", "layout", "pin_memory", "implicit", "non_blocking"
 FOLLOWS = frozenset({"train", "training", "use_input_stats"})
 """Flags that are off in eval mode, in which models are traced; in the source they follow the module's mode."""
 
-HEAVY = frozenset({"scaled_dot_product_attention", "cat", "stack", "einsum", "where", "lstm", "gru"})
+HEAVY = frozenset(
+    {"scaled_dot_product_attention", "cat", "stack", "einsum", "where", "lstm", "gru"}
+)
 LIGHT = frozenset({"slice", "select", "unsqueeze", "neg", "bitwise_not", *OPERATORS})
 
 
@@ -243,7 +247,9 @@ def _function(node: Node, base: str, bound: Mapping[str, Argument], render: Rend
         public_name, _, source = part.rstrip("=").rpartition(":")
         value = _value(base, source, bound)
         default = DEFAULTS.get((base, source), known[source].default)
-        follows = source in FOLLOWS and value is False and bound.get("running_mean", True) is not None
+        follows = (
+            source in FOLLOWS and value is False and bound.get("running_mean", True) is not None
+        )
         same_value = same(square(value), square(default)) or (source == "stride" and value == ())
         if same_value and not follows:
             skipped = True
@@ -279,7 +285,12 @@ def _generic(node: Node, base: str, bound: Mapping[str, Argument], render: Rende
 
 
 def _callee(base: str, known: Sequence[Param]) -> str | None:
-    if known and known[0].name == "self" and known[0].kind == "Tensor" and hasattr(torch.Tensor, base):
+    if (
+        known
+        and known[0].name == "self"
+        and known[0].kind == "Tensor"
+        and hasattr(torch.Tensor, base)
+    ):
         return "method"
     if not base.startswith("_") and hasattr(torch, base):
         return f"torch.{base}"
@@ -346,7 +357,9 @@ def _factory(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr:
     shape = bound.get("size")
     items = [] if shape is None else [render.show(shape)]
     for param in schema.params(node.op):
-        if not (param.keyword_only or param.name == "size" or same(bound[param.name], param.default)):
+        if not (
+            param.keyword_only or param.name == "size" or same(bound[param.name], param.default)
+        ):
             items.append(render.show(bound[param.name]))
     if base == "arange" and "start" in bound and bound["start"] == 0 and bound.get("step", 1) == 1:
         items = [render.show(bound["end"])]
@@ -464,7 +477,9 @@ def _reshape(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr 
 
 def _common(a: Sequence[object], b: Sequence[object]) -> int:
     """How many items two sequences have in common at their start."""
-    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    return next(
+        (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
+    )
 
 
 def _expand(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr | None:
@@ -569,5 +584,3 @@ SCALAR_OPERATORS: Mapping[str, tuple[str, int]] = {
     "gt": (">", COMPARE),
     "ge": (">=", COMPARE),
 }
-
-

@@ -173,7 +173,9 @@ def _attribute(line: Line) -> str:
 
 
 def _skeleton(line: Line) -> object:
-    return line.value.source.text if isinstance(line.value, Text) else construct.skeleton(line.value)
+    return (
+        line.value.source.text if isinstance(line.value, Text) else construct.skeleton(line.value)
+    )
 
 
 def _settings(instance: Instance) -> Iterator[tuple[int, Path, Arg]]:

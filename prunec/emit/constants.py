@@ -90,5 +90,3 @@ def _nested(value: object) -> Expr:
         return expr.display(map(_nested, value), "[]")
     assert isinstance(value, bool | int | float)
     return literal(value)
-
-

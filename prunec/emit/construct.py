@@ -116,5 +116,3 @@ def _repeated(items: list[Expr]) -> Expr:
 
 def _within(callee: str, inner: Expr) -> Expr:
     return expr.call(callee, [inner])
-
-

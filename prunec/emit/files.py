@@ -45,7 +45,9 @@ def write(folder: Path, artefacts: Mapping[str, bytes | str]) -> None:
             raise InternalError(f"{name!r} is not a plain file name")
     target = folder.resolve()
     if target.exists() and not target.is_dir():
-        raise _fault("P0702", f"`{folder}` is a file, and the output needs a folder", "name another folder")
+        raise _fault(
+            "P0702", f"`{folder}` is a file, and the output needs a folder", "name another folder"
+        )
     try:
         kept = _kept(folder, target, artefacts)
         _replace(target, artefacts, kept)
@@ -83,7 +85,9 @@ def _replace(target: Path, artefacts: Mapping[str, bytes | str], kept: tuple[Pat
         for path in kept:
             shutil.copy2(path, staging / path.name)
         for name, content in artefacts.items():
-            data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+            data = (
+                content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+            )
             _write(staging / name, data)
         _swap(target, staging, backup)
     except BaseException:

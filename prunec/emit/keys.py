@@ -66,7 +66,9 @@ class _Walk:
     def _type(self, type_: Type) -> object:
         if not isinstance(type_, TensorType):
             return "number"
-        sizes = (None if s is None else self.sizes.setdefault(s, len(self.sizes)) for s in type_.symbols)
+        sizes = (
+            None if s is None else self.sizes.setdefault(s, len(self.sizes)) for s in type_.symbols
+        )
         return type_.dtype, tuple(sizes)
 
     def _encode(self, path: str, argument: Argument) -> object:

@@ -54,7 +54,9 @@ def _weights(graph: Graph, module: Module) -> dict[str, TensorType]:
     return {local: full[join(module.path, local)] for local in module.weights}  # type: ignore[misc]
 
 
-def _call(graph: Graph, module: Module, leaf: Leaf, region: Region) -> Mapping[str, Argument] | None:
+def _call(
+    graph: Graph, module: Module, leaf: Leaf, region: Region
+) -> Mapping[str, Argument] | None:
     """The arguments of the call's one operator; None where the call is not the module's own."""
     nodes = tuple(region.nodes())
     node = nodes[-1]

@@ -107,7 +107,9 @@ class Constructor:
     def _set(self, holder: str, name: str, value: Construct) -> Line:
         if is_plain(name):
             return Line(f"{holder}.{name} = ", value)
-        return Line("", Construct(f"{holder}.add_module", (Arg(Text(Expr(quote(name)))), Arg(value))))
+        return Line(
+            "", Construct(f"{holder}.add_module", (Arg(Text(Expr(quote(name)))), Arg(value)))
+        )
 
     def _weights(self, path: str) -> Iterator[Line]:
         for local in self.graph.module[path].weights:
@@ -232,5 +234,3 @@ def _empty(type_: TensorType) -> Construct:
 def _parameter(weight: Weight) -> Construct:
     trains = Arg(weight.requires_grad, "requires_grad", True)
     return Construct("nn.Parameter", (Arg(_empty(weight.type)), trains))
-
-

@@ -51,7 +51,9 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
             value = weights[source]
             if (value.shape, value.dtype) != (tensor.shape, tensor.dtype):
                 found = f"{value.dtype}{list(value.shape)}"
-                raise InternalError(f"{source} is {found}, its place {tensor.dtype}{list(tensor.shape)}")
+                raise InternalError(
+                    f"{source} is {found}, its place {tensor.dtype}{list(tensor.shape)}"
+                )
             tensor.copy_(value)
 
 

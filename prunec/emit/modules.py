@@ -169,7 +169,11 @@ def _stats_norm(cls: str, op: str, affine: bool, tracks: bool) -> Leaf:
             _argument("running_mean" in seen.weights, "track_running_stats", tracks),
             seen.dtype,
         )
-        return None if "bias" in seen.weights and "weight" not in seen.weights else Construct(f"nn.{cls}", args)
+        return (
+            None
+            if "bias" in seen.weights and "weight" not in seen.weights
+            else Construct(f"nn.{cls}", args)
+        )
 
     names = ("weight", "bias", "running_mean", "running_var")
     flags = {"training", "use_input_stats", "momentum", "eps", "cudnn_enabled"}
@@ -177,7 +181,11 @@ def _stats_norm(cls: str, op: str, affine: bool, tracks: bool) -> Leaf:
 
 
 def _layer_norm(seen: Seen) -> Construct | None:
-    shape = seen.weights["weight"].shape if "weight" in seen.weights else seen.get("normalized_shape", ())
+    shape = (
+        seen.weights["weight"].shape
+        if "weight" in seen.weights
+        else seen.get("normalized_shape", ())
+    )
     affine = "weight" in seen.weights
     args = (
         _argument(shape[0] if len(shape) == 1 else shape, "normalized_shape"),
@@ -190,7 +198,11 @@ def _layer_norm(seen: Seen) -> Construct | None:
 
 
 def _rms_norm(seen: Seen) -> Construct | None:
-    shape = seen.weights["weight"].shape if "weight" in seen.weights else seen.get("normalized_shape", ())
+    shape = (
+        seen.weights["weight"].shape
+        if "weight" in seen.weights
+        else seen.get("normalized_shape", ())
+    )
     args = (
         _argument(shape[0] if len(shape) == 1 else shape, "normalized_shape"),
         _argument(seen.get("eps", None), "eps", None),
@@ -300,7 +312,9 @@ def _table() -> dict[str, Leaf]:
     norm = frozenset({"eps", "normalized_shape", "cudnn_enable", "cudnn_enabled"})
     table: dict[str, Leaf] = {
         "Linear": Leaf(("linear",), _linear, frozenset(), (weight, bias), "input"),
-        "NonDynamicallyQuantizableLinear": Leaf(("linear",), _linear, frozenset(), (weight, bias), "input"),
+        "NonDynamicallyQuantizableLinear": Leaf(
+            ("linear",), _linear, frozenset(), (weight, bias), "input"
+        ),
         "LayerNorm": Leaf(("layer_norm",), _layer_norm, norm, (weight, bias), "input"),
         "RMSNorm": Leaf(("rms_norm",), _rms_norm, norm, (weight,), "input"),
         "GroupNorm": Leaf(
@@ -316,7 +330,9 @@ def _table() -> dict[str, Leaf]:
         "PReLU": Leaf(("prelu",), _prelu, frozenset(), (weight,)),
         "ReLU": _plain("ReLU", "relu"),
         "ReLU6": _bounded("ReLU6", "hardtanh", 0.0, 6.0),
-        "Hardtanh": _plain("Hardtanh", "hardtanh", Setting("min_val", -1.0), Setting("max_val", 1.0)),
+        "Hardtanh": _plain(
+            "Hardtanh", "hardtanh", Setting("min_val", -1.0), Setting("max_val", 1.0)
+        ),
         "GELU": _plain("GELU", "gelu", Setting("approximate", "none")),
         "SiLU": _plain("SiLU", "silu"),
         "Mish": _plain("Mish", "mish"),
@@ -329,21 +345,28 @@ def _table() -> dict[str, Leaf]:
         "LeakyReLU": _plain("LeakyReLU", "leaky_relu", Setting("negative_slope", 0.01)),
         "ELU": _plain("ELU", "elu", Setting("alpha", 1.0)),
         "CELU": _plain("CELU", "celu", Setting("alpha", 1.0)),
-        "Softplus": _plain("Softplus", "softplus", Setting("beta", 1.0), Setting("threshold", 20.0)),
+        "Softplus": _plain(
+            "Softplus", "softplus", Setting("beta", 1.0), Setting("threshold", 20.0)
+        ),
         "GLU": _plain("GLU", "glu", Setting("dim", -1)),
         "Softmax": _plain("Softmax", "softmax", Setting("dim", None)),
         "LogSoftmax": _plain("LogSoftmax", "log_softmax", Setting("dim", None)),
-        "Flatten": _plain(
-            "Flatten", "flatten", Setting("start_dim", 1), Setting("end_dim", -1)
-        ),
+        "Flatten": _plain("Flatten", "flatten", Setting("start_dim", 1), Setting("end_dim", -1)),
         "Unflatten": _plain(
-            "Unflatten", "unflatten", Setting("dim"), Setting("unflattened_size", source="sizes", whole=True)
+            "Unflatten",
+            "unflatten",
+            Setting("dim"),
+            Setting("unflattened_size", source="sizes", whole=True),
         ),
         "PixelShuffle": _plain("PixelShuffle", "pixel_shuffle", Setting("upscale_factor")),
         "PixelUnshuffle": _plain("PixelUnshuffle", "pixel_unshuffle", Setting("downscale_factor")),
         "ChannelShuffle": _plain("ChannelShuffle", "channel_shuffle", Setting("groups")),
         "Upsample": Leaf(
-            tuple(UPSAMPLE_MODES), _upsample, frozenset({"output_size", "scale_factors", "align_corners"}), (), "input"
+            tuple(UPSAMPLE_MODES),
+            _upsample,
+            frozenset({"output_size", "scale_factors", "align_corners"}),
+            (),
+            "input",
         ),
         "Dropout": _dropout("Dropout", "dropout"),
         "AlphaDropout": _dropout("AlphaDropout", "alpha_dropout"),
@@ -378,7 +401,9 @@ def _table() -> dict[str, Leaf]:
             f"MaxPool{n}d", f"max_pool{n}d", padding, Setting("dilation", 1), ceil
         )
         divisor = () if n == 1 else (Setting("divisor_override", None),)
-        table[f"AvgPool{n}d"] = _pool(f"AvgPool{n}d", f"avg_pool{n}d", padding, ceil, counted, *divisor)
+        table[f"AvgPool{n}d"] = _pool(
+            f"AvgPool{n}d", f"avg_pool{n}d", padding, ceil, counted, *divisor
+        )
         table[f"AdaptiveAvgPool{n}d"] = _plain(
             f"AdaptiveAvgPool{n}d", f"adaptive_avg_pool{n}d", Setting("output_size")
         )

@@ -62,7 +62,10 @@ def _misfits(model: Model, root: Region) -> Iterator[Region]:
                 yield region if leaf or caller.path == "" else caller
             elif kind is Kind.SEQUENTIAL and not is_chain(model, region):
                 yield region
-            elif kind in (Kind.LIST, Kind.DICT, Kind.PARAMETERS) or not model.boundaries(region).outputs:
+            elif (
+                kind in (Kind.LIST, Kind.DICT, Kind.PARAMETERS)
+                or not model.boundaries(region).outputs
+            ):
                 yield region
 
 
@@ -75,7 +78,12 @@ def _chained(
     for region in root.walk():
         module = program.graph.module[region.path]
         user = module.cls != f"{CONTAINERS}Sequential" and not module.weights and region.path != ""
-        if user and module.children and numbered(module.children) and region.path not in hierarchy.leaves:
+        if (
+            user
+            and module.children
+            and numbered(module.children)
+            and region.path not in hierarchy.leaves
+        ):
             verdict[region.path] = verdict.get(region.path, True) and is_chain(model, region)
     return frozenset(path for path, chain in verdict.items() if chain)
 
@@ -107,4 +115,6 @@ def is_chain(model: Model, region: Region) -> bool:
 
 
 def _holds_weights(model: Model, path: str) -> bool:
-    return path not in model.program.graph.module or any(m.weights for m in model.hierarchy.below(path))
+    return path not in model.program.graph.module or any(
+        m.weights for m in model.hierarchy.below(path)
+    )

@@ -42,7 +42,11 @@ def parameters(graph: Graph) -> tuple[list[str], dict[str, Ref | WeightRef], lis
 
 def docstring(output: Tree) -> str | None:
     """What to say of an output that may have been of a class of its own."""
-    return '"""Return a dict of the original\'s output fields."""' if isinstance(output, Dict_) else None
+    return (
+        '"""Return a dict of the original\'s output fields."""'
+        if isinstance(output, Dict_)
+        else None
+    )
 
 
 def _name(parameter: Parameter) -> str:
@@ -50,7 +54,11 @@ def _name(parameter: Parameter) -> str:
 
 
 def _fixed(name: str, shown: str, value: object) -> list[str]:
-    test = f"{name} is not {shown}" if value is None or isinstance(value, bool) else f"{name} != {shown}"
+    test = (
+        f"{name} is not {shown}"
+        if value is None or isinstance(value, bool)
+        else f"{name} != {shown}"
+    )
     message = quote(f"{name} is fixed to {shown}")
     return [f"if {test}:", f"    raise ValueError({message})"]
 
@@ -70,8 +78,12 @@ def _unpack(source: str, tree: Tree, bound: dict[str, Ref | WeightRef]) -> Itera
                 yield from _unpack(f"{source}[{i}]", item, bound)
         case Dict_(items=pairs, cls=cls):
             for key, item in pairs:
-                mapping = cls is None or cls == "collections.OrderedDict" or not names.is_identifier(key)
-                yield from _unpack(f"{source}[{quote(key)}]" if mapping else f"{source}.{key}", item, bound)
+                mapping = (
+                    cls is None or cls == "collections.OrderedDict" or not names.is_identifier(key)
+                )
+                yield from _unpack(
+                    f"{source}[{quote(key)}]" if mapping else f"{source}.{key}", item, bound
+                )
 
 
 def _is_flat(items: Sequence[Tree]) -> bool:

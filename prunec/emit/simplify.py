@@ -35,7 +35,9 @@ COPIES = frozenset({"alias", "lift_fresh", "lift_fresh_copy"})
 NEUTRAL: Mapping[str, int] = {"add": 0, "sub": 0, "mul": 1, "div": 1}
 """Arithmetic with these numbers does nothing (but ``-0.0 + 0`` is ``0.0``, so only integers drop their zeros)."""
 
-RANDOM = frozenset({"dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "bernoulli"})
+RANDOM = frozenset(
+    {"dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "bernoulli"}
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,11 @@ class Program:
 
     def reads(self, node: Node) -> tuple[Ref | WeightRef, ...]:
         """Tensors and data-dependent numbers that a node reads, in order, repeats included."""
-        return tuple(r for r in _references((node.args, tuple(v for _, v in node.kwargs))) if self._is_value(r))
+        return tuple(
+            r
+            for r in _references((node.args, tuple(v for _, v in node.kwargs)))
+            if self._is_value(r)
+        )
 
     def sizes(self, node: Node) -> tuple[Ref, ...]:
         """Run-time sizes that a node reads."""
@@ -105,10 +111,10 @@ def run(graph: Graph) -> Program:
         else:
             same[node.name] = source
     output = _resolve_tree(graph.output, same)
-    live = _live(kept, output)
-    scalars = _free_scalars(live, graph)
+    scalars = _free_scalars(kept, graph)
+    live = _live([n for n in kept if n.name not in scalars], output)
     parts = _parts(live, graph)
-    nodes = tuple(n for n in live if n.name not in scalars and n.op != "getitem")
+    nodes = tuple(n for n in live if n.op != "getitem")
     return Program(graph, nodes, scalars, parts, output)
 
 
@@ -169,7 +175,9 @@ def _repeated(node: Node, made: dict[object, Node]) -> Argument:
 
 def _is_random(node: Node) -> bool:
     base = schema.base(node.op)
-    return base in RANDOM or base.startswith(("rand", "_")) or base == "scaled_dot_product_attention"
+    return (
+        base in RANDOM or base.startswith(("rand", "_")) or base == "scaled_dot_product_attention"
+    )
 
 
 def _live(nodes: Sequence[Node], output: Tree) -> list[Node]:

@@ -228,5 +228,3 @@ def _loader(graph: Graph, class_name: str, shown: Mapping[str, Expr]) -> str:
 
 def _names(found: Sequence[str]) -> Expr:
     return display(map(literal, found), "[]")
-
-

@@ -83,7 +83,9 @@ def dissolve(region: Region, unwanted: Callable[[Region], bool]) -> Region:
             continue
         inner = dissolve(item, unwanted)
         items += inner.items if unwanted(item) else [inner]
-    same = len(items) == len(region.items) and all(a is b for a, b in zip(items, region.items, strict=True))
+    same = len(items) == len(region.items) and all(
+        a is b for a, b in zip(items, region.items, strict=True)
+    )
     return region if same else replace(region, items=tuple(items))
 
 

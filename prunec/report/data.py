@@ -82,7 +82,7 @@ class Report:
     def __str__(self) -> str:
         from prunec.report import tables
 
-        return tables.text(tables.report(self))
+        return tables.text(*tables.report(self))
 
 
 def cost_dict(cost: Cost) -> dict[str, object]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from io import StringIO
 
 from rich import box
-from rich.console import Console, Group as Stack, RenderableType
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -19,23 +19,30 @@ UNITS = (("T", 10**12), ("G", 10**9), ("M", 10**6), ("K", 10**3))
 
 
 def text(*parts: RenderableType, width: int = 100) -> str:
-    """The parts as plain text."""
+    """The parts as plain text, a blank line between them."""
     file = StringIO()
     console = Console(file=file, width=width, color_system=None, legacy_windows=False)
-    for part in parts:
-        console.print(part)
+    render(console, *parts)
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
 
-def report(found: Report) -> RenderableType:
+def render(console: Console, *parts: RenderableType) -> None:
+    """Print the parts, a blank line between them."""
+    for number, part in enumerate(parts):
+        if number:
+            console.print()
+        console.print(part)
+
+
+def report(found: Report) -> tuple[RenderableType, ...]:
     """A whole report: costs, widths, accuracy and proofs."""
     parts: list[RenderableType] = [costs(found.costs), widths(found.widths)]
     if found.accuracy is not None:
         a = found.accuracy
-        parts.append(f"accuracy {a.dense:.2%} -> {a.slim:.2%} on {a.count} answers\n")
+        parts.append(Text(f"accuracy {a.dense:.2%} -> {a.slim:.2%} on {a.count} answers"))
     if found.checks:
         parts.append(checks(found.checks))
-    return Stack(*parts)
+    return tuple(parts)
 
 
 def costs(found: Sequence[Cost]) -> Table:
@@ -109,7 +116,7 @@ def count(number: int) -> str:
 
 def plain(first: str, /, **columns: str) -> Table:
     """An empty table; each column after the first is justified left or right."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column(first, overflow="fold")
     for name, justify in columns.items():
         table.add_column(name, justify="right" if justify == "right" else "left", overflow="fold")

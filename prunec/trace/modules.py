@@ -40,7 +40,7 @@ def config(module: nn.Module) -> tuple[tuple[str, Argument], ...]:
         return ()
     known = {**GIVEN_BY, **DERIVED.get(cls, {})}
     found: list[tuple[str, Argument]] = []
-    for name in _constructor(cls):
+    for name in dict.fromkeys((*_constructor(cls), *DERIVED.get(cls, {}))):
         value = known[name](module) if name in known else getattr(module, name, _MISSING)
         plain = _plain(value)
         if plain is not _MISSING:
@@ -124,6 +124,8 @@ DERIVED: Mapping[type[nn.Module], Mapping[str, Callable[[Any], Any]]] = {
     },
     nn.TransformerEncoderLayer: _TRANSFORMER_LAYER,
     nn.TransformerDecoderLayer: _TRANSFORMER_LAYER,
+    nn.RNN: {"proj_size": _skip, "nonlinearity": lambda m: m.nonlinearity},
+    nn.GRU: {"proj_size": _skip},
     nn.AdaptiveLogSoftmaxWithLoss: {"cutoffs": lambda m: list(m.cutoffs[:-1])},
     nn.Upsample: {"size": lambda m: m.size if m.scale_factor is None else None},
 }

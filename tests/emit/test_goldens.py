@@ -22,6 +22,7 @@ from prunec import emit
 from prunec.trace import Traced
 from tests.emit import goldens
 
+
 @cache
 def written(name: str) -> tuple[goldens.Example, Traced, str, nn.Module]:
     """The case, its trace, its source and the module that the source builds."""
@@ -39,7 +40,9 @@ def test_text(name: str) -> None:
         path.write_text(source)
     expected = path.read_text() if path.exists() else ""
     if source != expected:
-        lines = difflib.unified_diff(expected.splitlines(), source.splitlines(), "expected", "actual", "", "", 3, "")
+        lines = difflib.unified_diff(
+            expected.splitlines(), source.splitlines(), "expected", "actual", "", "", 3, ""
+        )
         pytest.fail("\n".join(lines), pytrace=False)
 
 

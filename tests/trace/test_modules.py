@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from prunec.trace import modules
 from torch import nn
+
+from prunec.trace import modules
 
 MODULES = [
     nn.Conv1d(4, 6, 3, stride=2, padding=1, groups=2, bias=False),
