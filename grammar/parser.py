@@ -140,9 +140,10 @@ class _Reader:
         token = self.tokens[self.at]
         if token.type not in KEYWORDS or "NAME" not in choices:
             return token
-        if token.type in choices or (self.at > start and self._begins(self.at)):
+        if self.at > start and self._begins(self.at):
             return token
-        return token.update(type="NAME")
+        option = self._kind(self.at + 1) == "EQUAL"  # `none=1`, not the value `none`
+        return token if token.type in choices and not option else token.update(type="NAME")
 
     def _may_end(self, session: Any) -> bool:
         """Whether the statement can end here, and what follows can be left to the next."""
@@ -189,8 +190,10 @@ class _Reader:
         """Whether a statement surely begins at a token, whatever is open."""
         if self.tokens[at].type not in STATEMENTS or not self._leads_line(at):
             return False
-        following = self.tokens[at + 1].type if at + 1 < len(self.tokens) else ""
-        return following not in ("EQUAL", "COLON", "DOT")
+        return self._kind(at + 1) not in ("EQUAL", "COLON", "DOT")
+
+    def _kind(self, at: int) -> str:
+        return self.tokens[at].type if at < len(self.tokens) else "$END"
 
     def _leads_line(self, at: int) -> bool:
         return at == 0 or (self.tokens[at - 1].end_line or 0) < (self.tokens[at].line or 0)

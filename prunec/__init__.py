@@ -15,11 +15,11 @@ from prunec.diagnostics import InternalError as InternalError
 from prunec.diagnostics import PruneError as PruneError
 
 if TYPE_CHECKING:
-    from prunec.api import Compiled as Compiled
     from prunec.api import analyze as analyze
     from prunec.api import compile as compile
     from prunec.api import plan as plan
     from prunec.api import verify as verify
+    from prunec.driver import Compiled as Compiled
     from prunec.ir.plan import Plan as Plan
     from prunec.report.analysis import Analysis as Analysis
     from prunec.report.data import Report as Report
@@ -41,7 +41,7 @@ __all__ = [
 
 _HOME = {
     "Analysis": "prunec.report.analysis",
-    "Compiled": "prunec.api",
+    "Compiled": "prunec.driver",
     "Plan": "prunec.ir.plan",
     "Report": "prunec.report.data",
     "analyze": "prunec.api",

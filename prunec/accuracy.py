@@ -1,29 +1,48 @@
-"""Accuracy: the share of right answers of a model, where the evaluation data has classes as labels."""
+"""Accuracy: the share of right answers of a model, where the data has classes as labels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from prunec.check import structure
+from prunec.ir.graph import Graph
+from prunec.passes import execute
 from prunec.passes.batches import Batch
 from prunec.passes.score.objective import prediction
+from prunec.report.data import Accuracy
 
 IGNORED = -100
 """A label that asks for no answer, as torch's cross entropy has it."""
 
 
 def run(
-    model: Callable[[tuple[Tensor, ...]], Sequence[Any]], batches: Iterable[Batch]
-) -> tuple[int, int]:
-    """Right answers and answers asked for. ``model`` gives the outputs for a batch's inputs.
+    graph: Graph, weights: Mapping[str, Tensor], slim: nn.Module, batches: Sequence[Batch]
+) -> Accuracy | None:
+    """Accuracy of a traced model and of its slim module; None where no labels are classes.
 
-    Classes lie in the last dimension (``[N, C]``, ``[N, T, C]``) or in dimension 1 (``[N, C, ...]``) of the first
-    floating-point output. Labels that repeat the input tokens ask for the next token. Batches whose labels are no classes of
-    that shape do not count.
+    Classes lie in the last dimension (``[N, C]``, ``[N, T, C]``) or in dimension 1
+    (``[N, C, ...]``) of the first floating-point output. Labels that repeat the input tokens ask
+    for the next token.
     """
+
+    def after(inputs: tuple[Tensor, ...]) -> Sequence[Any]:
+        answer = structure.call(slim, graph, inputs)
+        return [value for _, _, value in structure.leaves(graph.output, answer)]
+
+    right, count = _right(lambda inputs: execute.run(graph, weights, inputs), batches)
+    if count == 0:
+        return None
+    return Accuracy(right / count, _right(after, batches)[0] / count, count)
+
+
+def _right(
+    model: Callable[[tuple[Tensor, ...]], Sequence[Any]], batches: Sequence[Batch]
+) -> tuple[int, int]:
+    """Right answers and answers asked for."""
     right = total = 0
     for batch in batches:
         labels = batch.labels

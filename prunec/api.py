@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from prunec import driver, prepare, proof
-from prunec.driver import Compiled as Compiled
+from prunec import driver, prepare, proof, understand
+from prunec.driver import Compiled
 from prunec.ir.plan import Plan
 from prunec.prepare import Job, Memory, Subject
 from prunec.report.analysis import Analysis
@@ -29,7 +28,8 @@ def plan(
 
     Args:
         spec: the path of a `.prune` file, or the text of one (``"target macs <= 50%"``).
-        model, args, kwargs: a model in memory and an example of its inputs, in place of the `model` statement.
+        model, args, kwargs: a model in memory and an example of its inputs, in place of the `model`
+            statement.
         calibrate: batches, in place of the `data calibrate` statement.
 
     Raises:
@@ -54,7 +54,8 @@ def compile(
     Args:
         spec, model, args, kwargs, calibrate: as of `plan`. The model is left as it was.
         evaluate: batches with labels, in place of the `data evaluate` statement.
-        out: the folder, in place of the one after `emit ... to`; a folder of an earlier compile is replaced.
+        out: the folder, in place of the one after `emit ... to`; a folder of an earlier compile is
+            replaced.
         check: prove the output against the original.
 
     Raises:
@@ -75,7 +76,7 @@ def analyze(
     Raises:
         PruneError: P03xx where the model cannot be traced.
     """
-    return driver.understand(Subject(model, args, kwargs or {}, None)).analysis
+    return understand.run(Subject(model, args, kwargs or {}, None)).analysis
 
 
 def verify(
@@ -87,9 +88,12 @@ def verify(
 ) -> Report:
     """The proof on its own: is ``compiled`` the model without the removed channels?
 
-    Checks that fail are in the report (``report.passed``, ``report.diagnostics``), and are not raised.
+    Checks that fail are in the report (``report.passed``, ``report.diagnostics``), and are not
+    raised.
     """
-    return proof.verify(Subject(model, args, kwargs or {}, None), compiled.module, compiled.removed, compiled.report)
+    subject = Subject(model, args, kwargs or {}, None)
+    claim = proof.Claim(compiled.removed, compiled.module, compiled.files)
+    return proof.verify(subject, claim, compiled.report)
 
 
 def _job(

@@ -1,6 +1,7 @@
 """The artefact: the three files of a compile, made in memory, written all or nothing.
 
-``slim.py`` is the source, ``slim.safetensors`` its weights, ``slim.lock.json`` what they were made from.
+``slim.py`` is the source, ``slim.safetensors`` its weights, ``slim.lock.json`` what they were made
+from.
 """
 
 from __future__ import annotations
@@ -29,14 +30,22 @@ def class_name(job: Job, subject: Subject) -> str:
 
 
 def header(job: Job) -> str:
-    """The comment on top of the source: no path but the spec's own name, so that it is the same everywhere."""
+    """The comment on top of the source: no path but the spec's own name, so that it is the same
+    everywhere.
+    """
     name = Path(job.spec.source.name).name
     made = "a spec in memory" if name.startswith("<") else name
     return f"Made by prunec from {made}."
 
 
 def build(
-    job: Job, traced: Traced, plan: Plan, graph: Graph, source: str, weights: Mapping[str, Tensor]
+    job: Job,
+    traced: Traced,
+    plan: Plan,
+    *,
+    graph: Graph,
+    source: str,
+    weights: Mapping[str, Tensor],
 ) -> dict[str, bytes]:
     """The files by name. ``graph`` and ``weights`` are the slim ones."""
     made = {
@@ -48,7 +57,9 @@ def build(
 
 
 def write(job: Job, made: Mapping[str, bytes]) -> Path | None:
-    """Write the files to the caller's folder, or to the one after `emit ... to`; the folder, if any."""
+    """Write the files to the caller's folder, or to the one after `emit ... to`; the folder, if
+    any.
+    """
     out = folder(job)
     if out is not None:
         files.write(out, made)

@@ -1,45 +1,48 @@
-"""The audit, ``prunec check``: what can be said of a spec and its artefact without data and without a GPU."""
+"""The audit, ``prunec check``: what can be said of a spec and its artefact without data and without
+a GPU.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from prunec import driver, lock, prepare, selection
+from prunec import budgets, lock, prepare, selection, understand
+from prunec.check import artifact
 from prunec.diagnostics import Diagnostic, PruneError
-from prunec.driver import Understood
 from prunec.ir.plan import Ranking
 from prunec.passes.allocate import problem
 from prunec.prepare import Job
 from prunec.selection import Selection
+from prunec.understand import Understood
 
 
-def run(job: Job, artifact: Path | None) -> tuple[Diagnostic, ...]:
-    """All findings: does the model trace, do the selectors match, can the targets be met, is the artefact this spec's.
+def run(job: Job, folder: Path | None) -> tuple[Diagnostic, ...]:
+    """All findings: does the model trace, do the selectors match, can the targets be met, is the
+    artefact this spec's.
 
     Empty where everything holds; warnings and notes may be among them.
     """
     try:
         job.stage("building the model")
-        model = driver.understand(prepare.run(job), job.stage)
+        model = understand.run(prepare.run(job), job.stage)
         chosen = selection.run(job.spec, model.analysis)
         _reachable(job, model, chosen)
     except PruneError as error:
         return error.diagnostics
     found = [*model.traced.notes, *chosen.warnings]
-    if artifact is not None:
+    if folder is not None:
         job.stage("checking the artefact")
-        found += _artifact(job, model, artifact)
+        found += _artifact(job, model, folder)
     return tuple(found)
 
 
 def _reachable(job: Job, model: Understood, chosen: Selection) -> None:
     """Refuse targets that even the smallest widths do not meet, and those that are met already."""
     rankings = {g.name: _any_order(g.size) for g in chosen.groups}
-    problem.check(driver.problem(job, model, chosen, rankings))
+    problem.check(budgets.problem(job.spec, model, chosen, rankings))
 
 
 def _any_order(size: int) -> Ranking:
@@ -67,11 +70,11 @@ def _artifact(job: Job, model: Understood, folder: Path) -> Iterator[Diagnostic]
     ]
     if changed:
         yield Diagnostic(
-            "P0811",
+            "P0830",
             f"the artefact in `{folder}` was made from something else: {', '.join(changed)} differ",
             help="compile again",
         )
-    yield from _files(held, folder)
+    yield from artifact.run(folder, held)
 
 
 def _bytes(path: Path) -> bytes:

@@ -1,7 +1,7 @@
 """The driver: the compiler as a paragraph. Start reading here.
 
-Each stage is a plain function from values to a value. `understand` is what every command needs, `plan` decides what
-goes, `compile` makes the smaller model and proves it; nothing is written before all of it has succeeded.
+Each stage is a plain function from values to a value. `plan` decides what goes, `compile` makes the
+smaller model and proves it; nothing is written before all of it has succeeded.
 """
 
 from __future__ import annotations
@@ -9,42 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from prunec import accuracy, artifact, emit, prepare, proof, selection, trace
-from prunec.check import Removed, structure
+from prunec import accuracy, artifact, budgets, emit, prepare, proof, selection, understand
+from prunec.check import Removed
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir import verify
-from prunec.ir.group import Axes, Group
 from prunec.ir.plan import Plan, Ranking
-from prunec.passes import allocate, axes, cost, execute, group, repair, score, shrink
-from prunec.passes.allocate import Budget, Problem
+from prunec.passes import allocate, repair, score, shrink
 from prunec.passes.batches import Batch, collate
-from prunec.passes.cost import Costs
 from prunec.passes.score import Context
-from prunec.prepare import Job, Subject
-from prunec.report import analysis
-from prunec.report.analysis import Analysis
-from prunec.report.data import Accuracy, Check, Report, Width
+from prunec.prepare import Job
+from prunec.proof import Claim
+from prunec.report.data import Accuracy, Report, Width
 from prunec.selection import Selection
-from prunec.spec import Spec, Target, select, text
-from prunec.trace import Traced
-
-
-@dataclass(frozen=True, eq=False)
-class Understood:
-    """A model and all that is known of it without data and without a spec's wishes."""
-
-    subject: Subject
-    traced: Traced
-    axes: Axes
-    groups: tuple[Group, ...]
-
-    @property
-    def analysis(self) -> Analysis:
-        return analysis.run(self.traced.graph, self.axes, self.groups)
+from prunec.spec import Spec
+from prunec.understand import Understood
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,8 +49,9 @@ class Planned:
 class Compiled:
     """A smaller model.
 
-    ``module`` is built from ``source`` and is in eval mode; ``files`` are the artefact's files by name, written to the
-    folder ``out`` unless that is None. ``removed`` is what `prunec.verify` tests.
+    ``module`` is built from ``source`` and is in eval mode; ``files`` are the artefact's files by
+    name, written to the folder ``out`` unless that is None. ``removed`` is what `prunec.verify`
+    tests.
     """
 
     module: nn.Module
@@ -81,24 +63,15 @@ class Compiled:
     removed: Removed
 
 
-def understand(subject: Subject, stage: prepare.Stage = prepare.quiet) -> Understood:
-    """Trace a model and find its groups."""
-    stage("tracing")
-    traced = trace.run(subject.module, subject.args, subject.kwargs, dynamic=subject.dynamic)
-    stage("solving axes")
-    solved = axes.run(traced.graph)
-    return Understood(subject, traced, solved, group.run(traced.graph, solved))
-
-
 def plan(job: Job) -> Planned:
     """Decide what to remove."""
     job.stage("building the model")
-    model = understand(prepare.run(job), job.stage)
+    model = understand.run(prepare.run(job), job.stage)
     chosen = selection.run(job.spec, model.analysis)
     batches = _calibration(job, model)
     rankings = _rankings(job, model, chosen, batches)
     job.stage("allocating")
-    found = allocate.run(job.spec.solve, problem(job, model, chosen, rankings))
+    found = allocate.run(job.spec.solve, budgets.problem(job.spec, model, chosen, rankings))
     return Planned(job, model, chosen, batches, found)
 
 
@@ -110,23 +83,23 @@ def compile(job: Job) -> Compiled:
     shrunk = shrink.run(graph, weights, planned.model.axes, planned.model.groups, planned.plan)
     verify.run(shrunk.graph)
     removed = Removed(shrunk.values, shrunk.kept)
-    job.stage("emitting")
-    name = artifact.class_name(job, planned.model.subject)
-    source = emit.run(shrunk.graph, class_name=name, header=artifact.header(job), weights=shrunk.weights)
-    checks: tuple[Check, ...] = ()
-    if job.check:
-        job.stage("proving")
-        bare = emit.load(source, shrunk.weights, name)
-        checks = proof.run(planned.model.subject, planned.model.traced, removed, bare)
     job.stage("repairing")
     repaired = repair.run(job.spec.repair, graph, weights, shrunk, planned.batches)
+    job.stage("emitting")
+    name = artifact.class_name(job, planned.model.subject)
+    source = emit.run(shrunk.graph, class_name=name, header=artifact.header(job), weights=repaired)
     module = emit.load(source, repaired, name)
-    job.stage("evaluating")
-    found = replace(report(planned), checks=checks, accuracy=_accuracy(job, planned.model, module))
+    files = artifact.build(
+        job, planned.model.traced, planned.plan, graph=shrunk.graph, source=source, weights=repaired
+    )
+    found = replace(report(planned), accuracy=_accuracy(job, planned.model, module))
+    if job.check:
+        job.stage("proving")
+        claim = Claim(removed, module, files)
+        checks = proof.run(planned.model.subject, planned.model.traced, claim)
+        found = replace(found, checks=checks)
     job.stage("writing")
-    files = artifact.build(job, planned.model.traced, planned.plan, shrunk.graph, source, repaired)
-    out = artifact.write(job, files)
-    return Compiled(module, planned.plan, found, source, files, out, removed)
+    return Compiled(module, planned.plan, found, source, files, artifact.write(job, files), removed)
 
 
 def report(planned: Planned) -> Report:
@@ -142,31 +115,6 @@ def report(planned: Planned) -> Report:
             for g in planned.model.groups
         ),
         diagnostics=planned.diagnostics,
-    )
-
-
-def problem(job: Job, model: Understood, chosen: Selection, rankings: Mapping[str, Ranking]) -> Problem:
-    """What the allocator is asked: the spec's targets as budgets over the groups' widths."""
-    costs = cost.run(model.traced.graph, model.axes)
-    modules = tuple((m.path, m.cls) for m in model.traced.graph.modules)
-    return Problem(
-        groups=model.groups,
-        rankings=rankings,
-        costs=costs,
-        budgets=tuple(_budget(target, costs, modules) for target in job.spec.targets),
-        widths=chosen.widths(),
-    )
-
-
-def _budget(target: Target, costs: Costs, modules: tuple[tuple[str, str], ...]) -> Budget:
-    scope = None if target.selector is None else frozenset(select(target.selector, modules))
-    return Budget(
-        metric=target.metric,
-        bound=target.bound(costs.total(target.metric, scope=scope)),
-        text=str(target),
-        scope=scope,
-        where=None if target.selector is None else text(target.selector),
-        span=target.span,
     )
 
 
@@ -190,7 +138,9 @@ def _rankings(
     for rule in chosen.rules:
         job.stage(f"scoring by {rule.prune.chosen_score.name}")
         if rule.groups:
-            context = Context(graph, weights, model.axes, rule.groups, batches, model.subject.module)
+            context = Context(
+                graph, weights, model.axes, rule.groups, batches, model.subject.module
+            )
             found |= score.run(rule.prune.chosen_score, context)
     return found
 
@@ -200,25 +150,19 @@ def _accuracy(job: Job, model: Understood, slim: nn.Module) -> Accuracy | None:
     data = prepare.batches(job, job.spec.evaluate, job.evaluate)
     if data is None:
         return None
+    job.stage("evaluating")
     graph, weights = model.traced.graph, model.traced.weights
-    batches = collate(data, graph)
-
-    def after(inputs: tuple[Tensor, ...]) -> list[Any]:
-        answer = structure.call(slim, graph, inputs)
-        return [value for _, _, value in structure.leaves(graph.output, answer)]
-
-    dense, count = accuracy.run(lambda inputs: execute.run(graph, weights, inputs), batches)
-    right, _ = accuracy.run(after, batches)
-    return Accuracy(dense / count, right / count, count) if count else None
+    return accuracy.run(graph, weights, slim, collate(data, graph))
 
 
 def _no_data(spec: Spec) -> Diagnostic:
     scores = (rule.chosen_score for rule in spec.prunes)
     methods = [m.name for m in scores if m.needs_data] + [m.name for m in spec.repair]
+    listed = ", ".join(f"`{name}`" for name in dict.fromkeys(methods))
     return Diagnostic(
         "P0411",
-        f"calibration data is needed by {', '.join(f'`{name}`' for name in dict.fromkeys(methods))}",
+        f"calibration data is needed by {listed}",
         span=spec.span,
-        help="add `data calibrate = module:factory` or pass `calibrate=`; without data there are `score l2` and "
-        "`repair none`",
+        help="add `data calibrate = module:factory`, or pass `calibrate=`; `score l2` and "
+        "`repair none` do without",
     )

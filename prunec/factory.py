@@ -1,7 +1,7 @@
 """Factories: import and call what a `.prune` file names, such as ``zoo.cifar:resnet56``.
 
-This is the only place where a compile runs the user's code before tracing, and it runs just what the file
-names. The folder of the file and the working folder are importable while it does.
+This is the only place where a compile runs the user's code before tracing, and it runs just what
+the file names. The folder of the file and the working folder are importable while it does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def call(
     """What ``module:attribute`` returns for the arguments; ``folder`` is that of the spec.
 
     Raises:
-        PruneError: P0301 (the module cannot be imported), P0302 (no such attribute, or not callable), P0303 (it raised).
+        PruneError: P0301 (the module cannot be imported), P0302 (no such attribute, or not
+            callable), P0303 (it raised).
     """
     module_name, _, attribute = target.partition(":")
     with _importable(folder, module_name):
@@ -44,7 +45,8 @@ def call(
 def _importable(folder: Path | None, module: str) -> Iterator[None]:
     """Put the spec's folder and the working folder first on ``sys.path``, and take them off again.
 
-    A module of the wanted name that was imported from elsewhere (another spec's ``model.py``) is forgotten first.
+    A module of the wanted name that was imported from elsewhere (another spec's ``model.py``) is
+    forgotten first.
     """
     before = list(sys.path)
     folders = [str(f.resolve()) for f in (folder, Path.cwd()) if f is not None]
@@ -72,7 +74,9 @@ def _module(name: str, span: Span | None) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise _raised("P0301", f"importing `{name}` failed: {_title(error)}", error, span) from error
+            raise _raised(
+                "P0301", f"importing `{name}` failed: {_title(error)}", error, span
+            ) from error
         raise PruneError(
             Diagnostic(
                 "P0301",
@@ -84,7 +88,9 @@ def _module(name: str, span: Span | None) -> ModuleType:
             )
         ) from error
     except (Exception, SystemExit) as error:
-        raise _raised("P0301", f"importing `{name}` failed: {_title(error)}", error, span) from error
+        raise _raised(
+            "P0301", f"importing `{name}` failed: {_title(error)}", error, span
+        ) from error
 
 
 def _attribute(module: ModuleType, name: str, span: Span | None) -> Any:
@@ -92,7 +98,9 @@ def _attribute(module: ModuleType, name: str, span: Span | None) -> Any:
     found: Any = module
     for part in name.split("."):
         if not hasattr(found, part):
-            known = [n for n in dir(found) if not n.startswith("_") and callable(getattr(found, n, None))]
+            known = [
+                n for n in dir(found) if not n.startswith("_") and callable(getattr(found, n, None))
+            ]
             hint = nearest(part, known) or f"it has {', '.join(known[:8]) or 'nothing callable'}"
             raise _unusable(f"`{module.__name__}` has no `{name}`", span, hint)
         found = getattr(found, part)

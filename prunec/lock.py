@@ -1,7 +1,7 @@
 """The lock, ``slim.lock.json``: what an artefact was made from and what it consists of.
 
-It has no times, no absolute paths and sorted keys, so that the same input gives the same bytes; and it
-is enough to say later whether a folder still holds what a spec, a model and its weights give.
+It has no times, no absolute paths and sorted keys, so that the same input gives the same bytes; and
+it is enough to say later whether a folder still holds what a spec, a model and its weights give.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NUMBERS = re.compile(r"\[\n([-\d,\s]+)\]")
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Hashes of all that decides the output, besides the versions: spec text, model graph, weights."""
+    """Hashes of all that decides the output, versions aside: spec text, graph, weights."""
 
     spec: str
     graph: str
@@ -45,9 +45,7 @@ def inputs(text: str, graph: Graph, weights: Mapping[str, Tensor]) -> Inputs:
     return Inputs(digest(text.encode()), digest(str(graph).encode()), _weights(weights))
 
 
-def write(
-    found: Inputs, spec: Mapping[str, Any], plan: Plan, files: Mapping[str, bytes]
-) -> bytes:
+def write(found: Inputs, spec: Mapping[str, Any], plan: Plan, files: Mapping[str, bytes]) -> bytes:
     """The lock of an artefact; ``files`` are all others in the folder, by name."""
     lock = {
         "tool": "prunec",

@@ -1,4 +1,6 @@
-"""Preparation: what the user gave becomes a `Job`, and a job's model becomes a `Subject` that can be traced."""
+"""Preparation: what the user gave becomes a `Job`, and a job's model becomes a `Subject` that can
+be traced.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def quiet(stage: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Memory:
-    """A model that the caller holds, in place of a `model` statement, with an example of its inputs."""
+    """A model that the caller holds, in place of a `model` statement, with an example of its
+    inputs.
+    """
 
     model: nn.Module
     args: tuple[Any, ...] = ()
@@ -37,7 +41,9 @@ class Memory:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One thing to do: a spec, the folder that its paths are relative to, and what the caller gives beside it."""
+    """One thing to do: a spec, the folder that its paths are relative to, and what the caller gives
+    beside it.
+    """
 
     spec: Spec
     folder: Path
@@ -51,7 +57,9 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A model with example inputs; ``dynamic`` names, per input, the dimensions that may change (None: the default)."""
+    """A model with example inputs; ``dynamic`` names, per input, the dimensions that may change
+    (None: the default).
+    """
 
     module: nn.Module
     args: tuple[Any, ...]
@@ -60,7 +68,9 @@ class Subject:
 
 
 def read(given: str | Path, *, in_memory: bool, has_data: bool = False) -> tuple[Spec, Path]:
-    """A spec from a file (a path, or text that ends in ``.prune``) or from text, and the folder of its paths."""
+    """A spec from a file (a path, or text that ends in ``.prune``) or from text, and the folder of
+    its paths.
+    """
     if isinstance(given, Path) or ("\n" not in given and given.strip().endswith(".prune")):
         source, folder = grammar.read_source(given), Path(given).parent
     else:
@@ -118,7 +128,9 @@ def build(
     return module
 
 
-def batches(job: Job, statement: Data | None, given: Iterable[object] | None) -> Iterable[object] | None:
+def batches(
+    job: Job, statement: Data | None, given: Iterable[object] | None
+) -> Iterable[object] | None:
     """The batches that the caller gave, or else those of the spec's data statement."""
     if given is not None or statement is None:
         return given
@@ -157,8 +169,12 @@ def _with_inputs(module: nn.Module, statement: Model) -> Subject:
 
 
 def _example(declared: Input) -> torch.Tensor:
-    """A tensor as declared: standard normal, or zeros where the type is no float (token 0 always exists)."""
-    sizes = [n if isinstance(n, int) else 2 if d == 0 else LENGTH for d, n in enumerate(declared.dims)]
+    """A tensor as declared: standard normal, or zeros where the type is no float (token 0 always
+    exists).
+    """
+    sizes = [
+        n if isinstance(n, int) else 2 if d == 0 else LENGTH for d, n in enumerate(declared.dims)
+    ]
     dtype: torch.dtype = getattr(torch, declared.dtype)
     if not dtype.is_floating_point:
         return torch.zeros(sizes, dtype=dtype)

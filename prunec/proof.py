@@ -1,73 +1,107 @@
-"""The proof of a compile: every check of `prunec.check`, as lines of the report or as one refusal."""
+"""The proof of a compile: all checks of `prunec.check`, as lines of the report or as one refusal.
+
+Like the checks, it uses nothing of the compiler that it judges: no pass, no emission.
+"""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
-from dataclasses import replace
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from prunec import trace
-from prunec.check import Removed, twin
+from prunec.check import Removed, clean_room, fidelity, state, stress, twin
 from prunec.check.samples import flatten
 from prunec.diagnostics import Diagnostic, PruneError
-from prunec.emit.load import fill
-from prunec.passes.shrink import select
+from prunec.ir.graph import Graph
 from prunec.prepare import Subject
 from prunec.report.data import Check, Report
 from prunec.trace import Traced
 
 
-def run(subject: Subject, traced: Traced, removed: Removed, bare: nn.Module) -> tuple[Check, ...]:
-    """Prove a slim module, with unrepaired weights, against the original.
+@dataclass(frozen=True, eq=False)
+class Claim:
+    """What is to be proved: that ``slim`` is the original without the removed channels.
+
+    ``slim`` may hold repaired weights: its structure is judged with the original's weights in it.
+    ``files`` are the artefact's, by name, which must give ``slim`` in a process without prunec.
+    """
+
+    removed: Removed
+    slim: nn.Module
+    files: Mapping[str, bytes]
+
+
+def run(subject: Subject, traced: Traced, claim: Claim) -> tuple[Check, ...]:
+    """Prove a claim.
 
     Raises:
         PruneError: P08xx where a check fails; there must be no output then.
     """
-    results = tuple(checks(subject, traced, removed, bare))
+    results = tuple(_checks(subject, traced, claim))
     faults = [fault for _, found in results for fault in found]
     if faults:
         raise PruneError(*faults)
     return tuple(check for check, _ in results)
 
 
-def checks(
-    subject: Subject, traced: Traced, removed: Removed, bare: nn.Module
-) -> Iterator[tuple[Check, tuple[Diagnostic, ...]]]:
-    """Every check with its faults, none of which is raised."""
-    example = flatten(subject.args, subject.kwargs)
-    found = twin.run(traced.graph, traced.weights, removed, bare, example)
-    names = f"{len(found.cases)} cases in float64, largest relative error {found.max_error:.0e}"
-    yield Check("masked twin", found.equal, names), found.diagnostics
-
-
-def verify(subject: Subject, slim: nn.Module, removed: Removed, report: Report) -> Report:
-    """The report with the checks made anew, failed ones too, against a model that is traced anew.
-
-    ``slim`` may hold repaired weights: its structure is what is proved, with the original's weights in it.
+def verify(subject: Subject, claim: Claim, report: Report) -> Report:
+    """The report with all checks made anew, failed ones too, against a model that is traced anew.
 
     Raises:
-        PruneError: P0810 if this is not the model that was compiled.
+        PruneError: P0831 if this is not the model that was compiled.
     """
     traced = trace.run(subject.module, subject.args, subject.kwargs, dynamic=subject.dynamic)
-    if not _same_model(traced, removed):
+    if not _same_model(traced, claim.removed):
         raise PruneError(
             Diagnostic(
-                "P0810",
+                "P0831",
                 "this is not the model that was compiled: its weights have other names or shapes",
                 help="pass the model and the example inputs that `prunec.compile` was given",
             )
         )
-    bare = copy.deepcopy(slim)
-    fill(bare, {name: select(w, removed.weights[name]) for name, w in traced.weights.items()})
-    results = tuple(checks(subject, traced, removed, bare))
+    results = tuple(_checks(subject, traced, claim))
     faults = tuple(fault for _, found in results for fault in found)
-    return replace(
-        report,
-        checks=tuple(check for check, _ in results),
-        diagnostics=(*report.diagnostics, *faults),
+    checks = tuple(check for check, _ in results)
+    return replace(report, checks=checks, diagnostics=(*report.diagnostics, *faults))
+
+
+def _checks(
+    subject: Subject, traced: Traced, claim: Claim
+) -> Iterator[tuple[Check, tuple[Diagnostic, ...]]]:
+    """Every check, with its faults."""
+    graph, weights, removed = traced.graph, traced.weights, claim.removed
+    example = flatten(subject.args, subject.kwargs)
+    yield _compared("the graph is the model", fidelity.run(graph, weights, subject.module, example))
+    bare = _unrepaired(graph, weights, claim)
+    yield _compared(
+        "the slim model is its masked twin", twin.run(graph, weights, removed, bare, example)
     )
+    faults = state.run(graph, weights, removed, claim.slim, repaired=True)
+    figures = f"{len(graph.weights)} tensors, {state.parameters(graph, removed)} parameters"
+    yield Check("names, shapes and ties", not faults, figures), faults
+    with tempfile.TemporaryDirectory(prefix="prunec-proof-") as folder:
+        for name, data in claim.files.items():
+            (Path(folder) / name).write_bytes(data)
+        room = clean_room.run(Path(folder), graph, claim.slim, example)
+    figures = f"torch alone, relative error {room.max_error:.0e}"
+    yield Check("the files run without prunec", room.passed, figures), room.diagnostics
+
+
+def _compared(name: str, found: twin.Result) -> tuple[Check, tuple[Diagnostic, ...]]:
+    figures = f"{len(found.cases)} cases in float64, relative error {found.max_error:.0e}"
+    return Check(name, found.equal, figures), found.diagnostics
+
+
+def _unrepaired(graph: Graph, weights: Mapping[str, Tensor], claim: Claim) -> nn.Module:
+    """The slim module with the original's weights at the kept indices."""
+    bare = copy.deepcopy(claim.slim)
+    stress.place(bare, graph, weights, claim.removed)
+    return bare
 
 
 def _same_model(traced: Traced, removed: Removed) -> bool:
@@ -75,7 +109,7 @@ def _same_model(traced: Traced, removed: Removed) -> bool:
     if traced.weights.keys() != removed.weights.keys():
         return False
     return all(
-        mask is None or len(mask) == size
+        mask is None or (not isinstance(mask, tuple) and len(mask) == size)
         for name, tensor in traced.weights.items()
         for mask, size in zip(removed.weights[name] or (), tensor.shape, strict=False)
     )

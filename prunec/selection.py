@@ -1,7 +1,8 @@
 """Selection: which groups the spec lets the compiler shorten, by which score, and to which widths.
 
-A group belongs to the first `prune` rule whose selector matches every module that makes its channels: half a residual stream
-cannot be pruned. `freeze` takes groups out again: those that a matching module makes, or, with `inputs of`, reads.
+A group belongs to the first `prune` rule whose selector matches every module that makes its
+channels: half a residual stream cannot be pruned. `freeze` takes groups out again: those that a
+matching module makes, or, with `inputs of`, reads.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from prunec.ir.group import Group
 from prunec.passes.allocate import allowed_widths
 from prunec.report.analysis import Analysis
 from prunec.spec import Freeze, Prune, Spec, select, text, unmatched
-
+from prunec.spec.suggest import Modules
 
 REASONS = 3
 """How many reasons a diagnostic lists."""
@@ -30,7 +31,9 @@ class Rule:
 
 @dataclass(frozen=True)
 class Selection:
-    """The rules with their groups, what the spec froze, and warnings about statements without effect."""
+    """The rules with their groups, what the spec froze, and warnings about statements without
+    effect.
+    """
 
     rules: tuple[Rule, ...]
     frozen: tuple[Group, ...] = ()
@@ -54,20 +57,13 @@ def run(spec: Spec, analysis: Analysis) -> Selection:
     """Match the spec's rules and freezes with the groups of a model.
 
     Raises:
-        PruneError: P0204 (a selector matches no module), P0501 (the model has no group), P0502 (a rule has matching
-            modules but no group), P0503 (everything is frozen by the spec).
+        PruneError: P0204 (a selector matches no module), P0501 (the model has no group), P0502 (a
+            rule has matching modules but no group), P0503 (everything is frozen by the spec).
     """
     if not analysis.groups:
         raise PruneError(_nothing_free(analysis))
     modules = tuple((m.path, m.cls) for m in analysis.graph.modules)
-    faults = [
-        fault
-        for statement in (*spec.targets, *spec.prunes, *spec.freezes)
-        if statement.selector is not None
-        for fault in unmatched(statement.selector, modules)
-    ]
-    if faults:
-        raise PruneError(*faults)
+    _check_selectors(spec, modules)
     warnings: list[Diagnostic] = []
     frozen: dict[str, Group] = {}
     for freeze in spec.freezes:
@@ -89,6 +85,18 @@ def run(spec: Spec, analysis: Analysis) -> Selection:
     if not any(rule.groups for rule in rules):
         raise PruneError(_all_frozen(spec.freezes))
     return Selection(tuple(rules), tuple(frozen.values()), tuple(warnings))
+
+
+def _check_selectors(spec: Spec, modules: Modules) -> None:
+    """Refuse every selector that matches no module, all of them at once."""
+    selectors = [
+        *(t.selector for t in spec.targets),
+        *(p.selector for p in spec.prunes),
+        *(f.selector for f in spec.freezes),
+    ]
+    faults = [f for s in selectors if s is not None for f in unmatched(s, modules)]
+    if faults:
+        raise PruneError(*faults)
 
 
 def _makers(group: Group) -> frozenset[str]:
@@ -125,7 +133,9 @@ def _coupled(prune: Prune, groups: Sequence[Group], chosen: frozenset[str]) -> D
         others = sorted(_makers(group) - chosen)
         notes.append(f"`{group.name}` is also made by {_listing(others)}")
     if not partly:
-        notes = ["they make no channels that can be removed (`prunec explain FILE MODULE` says why)"]
+        notes = [
+            "they make no channels that can be removed (`prunec explain FILE MODULE` says why)"
+        ]
     others = [f"`{g.name}`" for g in groups[:REASONS]]
     return Diagnostic(
         "P0502",

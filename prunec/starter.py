@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from prunec import prepare
+from prunec import grammar, prepare
+from prunec.diagnostics import Source
 
 SIDES = (224, 32, 64, 28, 8, 299)
 """Image sizes to try, the usual ones first."""
@@ -24,7 +25,8 @@ class Guess:
 
 
 def run(target: str) -> str:
-    """The text for ``module:factory``: its model statement with an input that works, and half of its multiply-adds.
+    """The text for ``module:factory``: its model statement with an input that works, and half of
+    its multiply-adds.
 
     Raises:
         PruneError: P0301 to P0304 when the factory gives no model.
@@ -46,7 +48,7 @@ def run(target: str) -> str:
         "",
         f'emit Slim{type(module).__name__} to "build/"',
     ]
-    return "\n".join(lines) + "\n"
+    return grammar.fmt(Source("<new>", "\n".join(lines) + "\n"))
 
 
 def _guesses(module: nn.Module) -> Iterator[Guess]:

@@ -1,4 +1,6 @@
-"""Weights: a safetensors file loaded into a model, every name and shape accounted for; and no NaN or Inf among them."""
+"""Weights: a safetensors file loaded into a model, every name and shape accounted for; and no NaN
+or Inf among them.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ def load(module: nn.Module, path: Path, span: Span | None = None) -> None:
     """Copy a safetensors file into the module's state.
 
     Raises:
-        PruneError: P0305 (not there, not readable), P0306 (names or shapes differ), P0307 (a pickle).
+        PruneError: P0305 (not there, not readable), P0306 (names or shapes differ), P0307 (a
+            pickle).
     """
     state = _read(path, span)
     own = module.state_dict(keep_vars=True)
@@ -48,9 +51,7 @@ def check_finite(module: nn.Module, span: Span | None = None) -> None:
     if bad:
         message = f"NaN or Inf in {_plural(len(bad), 'tensor')} of the model"
         hint = "such a model has no meaningful scores: start from sound weights"
-        raise PruneError(
-            Diagnostic("P0308", message, span=span, notes=(_listing(bad),), help=hint)
-        )
+        raise PruneError(Diagnostic("P0308", message, span=span, notes=(_listing(bad),), help=hint))
 
 
 def _read(path: Path, span: Span | None) -> dict[str, Tensor]:
@@ -75,7 +76,8 @@ def _read(path: Path, span: Span | None) -> dict[str, Tensor]:
 def _differences(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tuple[str, ...]:
     """Missing, unexpected and misshapen names, in words.
 
-    A tie may go by either of its names. As in torch, a file may lack the batch counters of batch norms.
+    A tie may go by either of its names. As in torch, a file may lack the batch counters of batch
+    norms.
     """
     filled = {id(own[name]) for name in state if name in own}
     missing = [

@@ -30,8 +30,8 @@ class Golden:
             pytest.fail(f"there is no {path.name}: {hint}", pytrace=False)
         expected = path.read_text(encoding="utf-8")
         if expected != actual:
-            lines = (text.splitlines(keepends=True) for text in (expected, actual))
-            pytest.fail("".join(unified_diff(*lines, path.name, "actual")), pytrace=False)
+            rows = unified_diff(expected.splitlines(), actual.splitlines(), path.name, "actual")
+            pytest.fail("\n".join(rows), pytrace=False)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PIP_WHEEL = (
+    *(sys.executable, "-m", "pip", "wheel"),
+    *("--quiet", "--no-deps", "--no-build-isolation"),
+)
 HOMES = {"prunec": "prunec", "passes": "prunec/passes", "grammar": "prunec/grammar"}
 
 
@@ -21,8 +25,7 @@ def test_wheel_holds_what_git_tracks(tmp_path: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((ROOT / file).read_bytes())
     subprocess.run(
-        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-        + ["--wheel-dir", str(tmp_path), str(tmp_path / "source")],
+        [*PIP_WHEEL, "--wheel-dir", str(tmp_path), str(tmp_path / "source")],
         check=True,
     )
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
@@ -51,7 +54,9 @@ def test_the_links_lead_home() -> None:
 
 
 def _tracked() -> list[str]:
-    """Files of the three source folders that git tracks, or would: links and ignored files not among them."""
+    """Files of the three source folders that git tracks, or would: links and ignored files not
+    among them.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", *HOMES],
         cwd=ROOT,

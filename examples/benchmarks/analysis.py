@@ -35,7 +35,9 @@ def main() -> None:
     for count in (100, 300, 1000, 3000, 10_000):
         graph = chain(count)
         spent = _median(lambda graph=graph: group.run(graph, axes.run(graph)))
-        print(f"{len(graph.nodes):>10} {spent * 1e3:>10.2f} {spent / len(graph.nodes) * 1e6:>10.1f}")
+        print(
+            f"{len(graph.nodes):>10} {spent * 1e3:>10.2f} {spent / len(graph.nodes) * 1e6:>10.1f}"
+        )
 
 
 def _compare(name: str) -> None:
@@ -76,7 +78,9 @@ def chain(nodes: int, width: int = 64) -> Graph:
         made += [relu, add]
         value = add.name
     given = Input("x", TensorType((7, 3, 8, 8), "float32", ("N", None, None, None)))
-    return Graph("Chain", (), (given,), tuple(weights), tuple(made), Ref(value), (Module("", "Chain"),))
+    return Graph(
+        "Chain", (), (given,), tuple(weights), tuple(made), Ref(value), (Module("", "Chain"),)
+    )
 
 
 def _convolution(

@@ -1,4 +1,5 @@
-"""Train the digits network, compile it to half its multiply-adds, and say what that did to its accuracy.
+"""Train the digits network, compile it to half its multiply-adds, and say what that did to its
+accuracy.
 
     python -m examples.digits
 

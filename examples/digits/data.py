@@ -13,7 +13,9 @@ HELD_BACK = 360
 
 
 def load(split: Literal["train", "validation"]) -> tuple[Tensor, Tensor]:
-    """``images: float32[n, 1, 8, 8]`` in [0, 1] and ``labels: int64[n]``, shuffled once by a fixed seed."""
+    """``images: float32[n, 1, 8, 8]`` in [0, 1] and ``labels: int64[n]``, shuffled once by a fixed
+    seed.
+    """
     found = load_digits()
     order = torch.randperm(len(found.target), generator=torch.Generator().manual_seed(0))
     rows = order[:-HELD_BACK] if split == "train" else order[-HELD_BACK:]

@@ -1,4 +1,6 @@
-"""Training of the digits network: a few seconds, one thread, the same result at every run on one machine."""
+"""Training of the digits network: a few seconds, one thread, the same result at every run on one
+machine.
+"""
 
 from __future__ import annotations
 

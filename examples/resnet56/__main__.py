@@ -34,7 +34,9 @@ def main() -> int:
 
 
 def compare(depth: int, with_baseline: bool) -> Table:
-    """Accuracy on the validation images of the dense model, prunec's and torch-pruning's, at the same budget."""
+    """Accuracy on the validation images of the dense model, prunec's and torch-pruning's, at the
+    same budget.
+    """
     net = model.pretrained(depth)
     evaluate = list(data.batches("validation"))
     table = Table("network", "MACs", "accuracy", "recalibrated", title=f"CIFAR-10 ResNet-{depth}")

@@ -1,7 +1,9 @@
-"""The same task for torch-pruning 1.6.1: the best it leaves at the same multiply-adds, without training.
+"""The same task for torch-pruning 1.6.1: the best it leaves at the same multiply-adds, without
+training.
 
-torch-pruning raises on the zero-padded shortcuts when it prunes what flows through them, so every convolution whose
-output enters the residual stream is excluded by hand; what remains is the inner width of each block.
+torch-pruning raises on the zero-padded shortcuts when it prunes what flows through them, so every
+convolution whose output enters the residual stream is excluded by hand; what remains is the inner
+width of each block.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """CIFAR-10 as 50,000 JPEG images: 0-44,999 for calibration, 45,000-49,999 for validation.
 
-The folder holds ``cifar10_jpeg_train.npz`` and the weights; it is ``$PRUNEC_DATA`` or ``../shared/data`` beside the
-checkout.
+The folder holds ``cifar10_jpeg_train.npz`` and the weights; it is ``$PRUNEC_DATA`` or
+``../shared/data`` beside the checkout.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def available() -> bool:
 
 @cache
 def load(split: Literal["train", "validation"], images: int | None = None) -> tuple[Tensor, Tensor]:
-    """The first ``images`` (all by default) of a split: ``float32[n, 3, 32, 32]``, normalised, and ``int64[n]``."""
+    """The first ``images`` (all by default) of a split: ``float32[n, 3, 32, 32]``, normalised, and
+    ``int64[n]``.
+    """
     start = FIRST[split]
     stop = start + min(images or COUNT[split], COUNT[split])
     with np.load(folder() / ARCHIVE) as archive:

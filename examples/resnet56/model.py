@@ -1,4 +1,6 @@
-"""The CIFAR ResNets of He et al. (2016), section 4.2: depth 6n+2, zero-padded ("option A") shortcuts."""
+"""The CIFAR ResNets of He et al. (2016), section 4.2: depth 6n+2, zero-padded ("option A")
+shortcuts.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from examples.resnet56.data import folder
 
 
 class Block(nn.Module):
-    """conv-BN-ReLU-conv-BN, added to the input; a wider block pads the missing channels with zeros."""
+    """conv-BN-ReLU-conv-BN, added to the input, whose missing channels are padded with zeros."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -27,7 +29,9 @@ class Block(nn.Module):
         return torch.relu(y + self.shortcut(x))
 
     def shortcut(self, x: Tensor) -> Tensor:
-        """The input; halved in size, with as many zero channels before as behind, where the shape changes."""
+        """The input; halved in size, with as many zero channels before as behind, where the shape
+        changes.
+        """
         if not self.padding:
             return x
         return F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.padding, self.padding))

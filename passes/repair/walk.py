@@ -39,6 +39,18 @@ class Walk:
         """The slim node of this name."""
         return self.shrunk.graph.node[name]
 
+    def free(self, name: str) -> None:
+        """Forget what nothing reads after this node."""
+        self.dense.free(name)
+        self.slim.free(name)
+
+    def result(self) -> dict[str, Tensor]:
+        """The slim model's weights as they now stand, in their own types; the same tensors where unchanged."""
+        return {
+            name: old if (new := self.slim.weights[name]) is self.original[name] else new.to(old.dtype)
+            for name, old in self.shrunk.weights.items()
+        }
+
     def target(self, name: str, batch: int) -> Tensor:
         """What a slim value should be: the dense one on the kept channels, such that sums come out as in the dense model.
 

@@ -1,4 +1,4 @@
-"""Scores: how much each channel of each group is worth, as rankings that compare across groups."""
+"""Scores: what every channel of every group is worth, as rankings that allocation can compare."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from prunec.spec import L1, L2, Obs, Random, Score, Taylor, TorchPruning
 
 
 def run(method: Score, context: Context) -> dict[str, Ranking]:
-    """Group name -> ranking, by the method that a spec names."""
+    """The ranking of every group of the context, by group name."""
     match method:
-        case Random():
-            return random_.run(context, method.seed)
+        case Random(seed=seed):
+            return random_.run(context, seed)
         case L1():
-            return magnitude.run(context, 1)
+            return magnitude.run(context, power=1)
         case L2():
-            return magnitude.run(context, 2)
-        case Taylor():
-            return taylor.run(context, method.batches)
-        case Obs():
-            some = replace(context, batches=context.batches[: method.batches])
-            return obs.run(some, method.damping)
-        case TorchPruning():
-            return torch_pruning_.run(context, method.importance)
-    assert_never(method)
+            return magnitude.run(context, power=2)
+        case Taylor(batches=count):
+            return taylor.run(replace(context, batches=context.batches[:count]))
+        case Obs(damping=damping, batches=count):
+            return obs.run(replace(context, batches=context.batches[:count]), damping)
+        case TorchPruning(importance=importance):
+            return torch_pruning_.run(context, importance)
+        case _:
+            assert_never(method)

@@ -23,17 +23,16 @@ from prunec.passes.score.context import Context, consumers, producers, ranked, s
 from prunec.passes.score.objective import loss
 
 
-def run(context: Context, batches: int) -> dict[str, Ranking]:
-    """Rank channels by the mean over at most ``batches`` batches of the squared gate gradient.
+def run(context: Context) -> dict[str, Ranking]:
+    """Rank channels by the mean over the batches of the squared gate gradient.
 
     Raises:
         PruneError: P0406, P0407 (see `objective.loss`).
     """
     total = {g.name: np.zeros(g.size) for g in context.groups}
-    used = context.batches[:batches]
-    for batch in used:
+    for batch in context.batches:
         for name, gradient in gates(context, batch).items():
-            total[name] += gradient**2 / len(used)
+            total[name] += gradient**2 / len(context.batches)
     return {name: ranked(scores) for name, scores in total.items()}
 
 

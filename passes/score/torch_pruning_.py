@@ -1,98 +1,158 @@
-"""Importances of the torch-pruning library, mapped to our groups by parameter and output channel.
+"""Importances of the torch-pruning library, mapped onto our groups.
 
-The library scores its own groups: for every group of ours, the importance is that of the library's group around the
-layer that produces ours, read at the channels that the group occupies there.
+The library scores the output channels of a root layer, coupled as its own dependency graph sees them. Our group finds
+its root by parameter name, and its channels by the indices that its axis expression gives there.
 """
 
 from __future__ import annotations
 
 import copy
-import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
+import torch_pruning as tp
 from numpy.typing import NDArray
 from torch import nn
 
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.axis import members
+from prunec.ir.graph import Dict_, Ref, Sequence_, Tree
 from prunec.ir.group import Group
 from prunec.ir.plan import Ranking
+from prunec.passes.batches import Batch
 from prunec.passes.score.context import Context, producers, ranked, relative
 from prunec.passes.score.objective import loss
 
 
 def run(context: Context, importance: str) -> dict[str, Ranking]:
-    """Rank by ``torch_pruning.pruner.importance``'s class of that name, with its own defaults.
+    """Rank channels by a torch-pruning importance class (``GroupMagnitudeImportance``, ...), relative to each group's mean.
 
     Raises:
-        PruneError: P0510 where the library cannot take the model, or has no group for one of ours.
+        PruneError: P0410 with the library's reason, for every group that it cannot take.
     """
     if context.module is None:
-        raise PruneError(_fault("the original module is not at hand"))
-    module = copy.deepcopy(context.module).eval()
+        raise PruneError(_fault("the library needs the model as a module", "there is none"))
+    module = copy.deepcopy(context.module).eval().float()
     try:
-        dependencies, method = _prepare(context, module, importance)
-    except Exception as fault:  # the library raises anything
-        raise PruneError(_fault(f"{type(fault).__name__}: {fault}")) from fault
-    return {
-        g.name: ranked(relative(_scores(context, g, module, dependencies, method)))
-        for g in context.groups
-    }
-
-
-def _prepare(context: Context, module: nn.Module, importance: str) -> tuple[Any, Any]:
-    import torch_pruning as tp
-
-    example = tuple(_example(context))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        dependencies = tp.DependencyGraph().build_dependency(module, example_inputs=example)
-    method = getattr(tp.importance, importance)()
-    if importance == "GroupTaylorImportance":
-        module.zero_grad()
-        for batch in context.batches:
-            loss([module(*batch.inputs)], batch).backward()
-    return dependencies, method
-
-
-def _example(context: Context) -> list[torch.Tensor]:
-    if context.batches:
-        return [x[:1] for x in context.batches[0].inputs]
-    generator = torch.Generator().manual_seed(0)
-    return [
-        torch.rand(i.type.shape, generator=generator).to(getattr(torch, i.type.dtype))
-        for i in context.graph.inputs
-    ]
+        if importance == "GroupTaylorImportance":
+            _differentiate(module, context)
+        graph = tp.DependencyGraph().build_dependency(module, _example(context), verbose=False)
+    except PruneError:
+        raise
+    except Exception as error:
+        raise PruneError(_fault("torch-pruning cannot trace the model", _reason(error))) from error
+    scorer = getattr(tp.importance, importance)()
+    known: dict[str, NDArray[np.float64]] = {}
+    found: dict[str, Ranking] = {}
+    faults: list[Diagnostic] = []
+    for group in context.groups:
+        try:
+            found[group.name] = ranked(relative(_scores(context, group, module, graph, scorer, known)))
+        except Exception as error:
+            faults.append(_fault(f"torch-pruning cannot score `{group.name}`", _reason(error)))
+    if faults:
+        raise PruneError(*faults)
+    return found
 
 
 def _scores(
-    context: Context, group: Group, module: nn.Module, dependencies: Any, method: Any
+    context: Context,
+    group: Group,
+    module: nn.Module,
+    graph: Any,
+    scorer: Any,
+    known: dict[str, NDArray[np.float64]],
 ) -> NDArray[np.float64]:
-    """Float64 [channels]: the library's importance at the channels of our first producer."""
-    place = producers(context, group)[0]
-    layer = module.get_submodule(place.weight.rpartition(".")[0])
-    prune = dependencies.get_pruner_of_module(layer)
-    if prune is None or place.dim != 0:
-        raise PruneError(_fault(f"it has no group for `{group.name}`"))
-    length = prune.get_out_channels(layer)
-    try:
-        theirs = dependencies.get_pruning_group(
-            layer, prune.prune_out_channels, list(range(length))
-        )
-        found = method(theirs)
-    except Exception as fault:  # the library raises anything
-        raise PruneError(_fault(f"{group.name}: {type(fault).__name__}: {fault}")) from fault
-    if found is None or len(found) != length:
-        raise PruneError(_fault(f"it has no score for `{group.name}`"))
-    rows = members(place.axis, group.atom).reshape(group.size, -1)
-    return np.asarray(found.detach().double().numpy()[rows].mean(1), dtype=np.float64)
+    """The group's scores, read off the first producer that the library can take as a root."""
+    reason: Exception = LookupError("no layer of the group is a root that the library knows")
+    for place in producers(context, group):
+        path, _, kind = place.weight.rpartition(".")
+        if kind != "weight" or place.role != "produce":
+            continue
+        try:
+            if path not in known:
+                known[path] = _layer(module.get_submodule(path), graph, scorer)
+            return np.asarray(known[path][members(place.axis, group.atom)].sum(1))
+        except Exception as error:
+            reason = error
+    raise reason
 
 
-def _fault(reason: str) -> Diagnostic:
+def _layer(layer: nn.Module, graph: Any, scorer: Any) -> NDArray[np.float64]:
+    """The importance of every output channel of a layer."""
+    pruner = graph.get_pruner_of_module(layer)
+    width = pruner.get_out_channels(layer)
+    group = graph.get_pruning_group(layer, pruner.prune_out_channels, idxs=list(range(width)))
+    scores = scorer(group)
+    if scores is None or tuple(scores.shape) != (width,):
+        shape = "none" if scores is None else list(scores.shape)
+        raise ValueError(f"{width} channels got scores of shape {shape}")
+    found = scores.detach().double().cpu().numpy()
+    if not np.isfinite(found).all():
+        raise ValueError("its scores are not finite")
+    return np.asarray(found)
+
+
+def _differentiate(module: nn.Module, context: Context) -> None:
+    """Leave the training loss's gradient, summed over the batches, in the module's parameters."""
+    for batch in context.batches:
+        given = dict(_arguments(context, batch))
+        outputs = list(_tensors(module(**given)))
+        loss(outputs, batch).backward()
+
+
+def _example(context: Context) -> dict[str, Any]:
+    """Keyword arguments of one call of the module."""
+    if context.batches:
+        return dict(_arguments(context, context.batches[0]))
+    tensors = []
+    for given in context.graph.inputs:
+        dtype = getattr(torch, given.type.dtype)
+        filled = torch.ones if dtype.is_floating_point else torch.zeros
+        tensors.append(filled(given.type.shape, dtype=dtype))
+    return dict(_arguments(context, Batch(tuple(tensors))))
+
+
+def _arguments(context: Context, batch: Batch) -> Iterator[tuple[str, Any]]:
+    tensors = {i.name: x for i, x in zip(context.graph.inputs, batch.inputs, strict=True)}
+    for parameter in context.graph.parameters:
+        yield parameter.name, _fill(parameter.tree, tensors)
+
+
+def _fill(tree: Tree, tensors: dict[str, torch.Tensor]) -> Any:
+    match tree:
+        case Ref(name):
+            return tensors[name]
+        case Sequence_(kind=kind, items=items):
+            filled = [_fill(item, tensors) for item in items]
+            return tuple(filled) if kind == "tuple" else filled
+        case Dict_(items=pairs):
+            return {key: _fill(item, tensors) for key, item in pairs}
+        case _:
+            return tree
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _tensors(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _fault(message: str, reason: str) -> Diagnostic:
     return Diagnostic(
-        "P0510",
-        f"torch-pruning cannot score this model: {reason}",
-        help="choose another score: `obs`, `taylor` and `l2` take every group that prunec finds",
+        "P0410",
+        message,
+        notes=(reason,),
+        help="freeze or deselect these channels, or use one of prunec's own scores, such as `obs()`",
     )

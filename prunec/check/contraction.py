@@ -6,16 +6,14 @@ computes for it, so that a claim that puts it in the wrong place shows in the re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import inf
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from prunec.check.site import Refused, Site
-
-Rule = Callable[[Site], Any]
+from prunec.check.site import Refused, Rule, Site
 
 
 def last(*names: str) -> Rule:

@@ -15,13 +15,14 @@ from torch import Tensor
 from prunec.check import samples
 from prunec.check.contraction import CONTRACTIONS
 from prunec.check.mixing import MIXING
+from prunec.check.norms import NORMS
 from prunec.check.plain import is_plain
 from prunec.check.removed import Keep, Removed
-from prunec.check.site import Refused, Site
+from prunec.check.site import Refused, Rule, Site
 from prunec.diagnostics import Diagnostic, InternalError, PruneError
 from prunec.ir.graph import Argument, Device, Graph, Node, Ref, TorchName, WeightRef
 
-RULES: Mapping[str, Callable[[Site], Any]] = {**CONTRACTIONS, **MIXING}
+RULES: Mapping[str, Rule] = {**CONTRACTIONS, **MIXING, **NORMS}
 SCALARS: Mapping[str, Callable[..., Any]] = {
     "and": operator.and_,
     "or": operator.or_,

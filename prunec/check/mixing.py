@@ -8,16 +8,14 @@ arithmetic.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import inf, prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from prunec.check.site import Site
-
-Rule = Callable[[Site], Any]
+from prunec.check.site import Rule, Site
 
 
 def neutral(fill: float, name: str = "self") -> Rule:
@@ -87,64 +85,6 @@ def extreme(fill: float) -> Rule:
     return rule
 
 
-def layer_norm(site: Site) -> Tensor:
-    """(x - mean) / sqrt(var + eps) * weight + bias, over the kept of the last dimensions."""
-    dims = _last(site)
-    x, keep = site.tensor("input"), site.weight("input", dims)
-    centre = _mean(x, keep, dims)
-    spread = _mean((x - centre) ** 2, keep, dims)
-    return _affine(site, (x - centre) / torch.sqrt(spread + site.args["eps"]))
-
-
-def rms_norm(site: Site) -> Tensor:
-    """x / sqrt(mean(x^2) + eps) * weight, over the kept of the last dimensions."""
-    dims = _last(site)
-    x, keep = site.tensor("input"), site.weight("input", dims)
-    eps = site.args["eps"]
-    power = _mean(x**2, keep, dims)
-    return _affine(site, x / torch.sqrt(power + (torch.finfo(x.dtype).eps if eps is None else eps)))
-
-
-def group_norm(site: Site) -> Tensor:
-    """(x - mean) / sqrt(var + eps) * weight + bias, in each of the original's groups over its kept
-    channels.
-
-    A group that is removed whole has no mean: its channels are removed too, and hold anything.
-    """
-    x = site.tensor("input")
-    site.intact("input", (0, *range(2, x.dim())))
-    parted = (x.shape[0], site.args["num_groups"], -1, *x.shape[2:])
-    shape = (1, x.shape[1]) + (1,) * (x.dim() - 2)
-    keep = site.weight("input", (1,)).expand(shape).reshape(1, *parted[1:3], *shape[2:])
-    grouped = x.reshape(parted)
-    dims = tuple(range(2, grouped.dim()))
-    centre = _mean(grouped, keep, dims)
-    spread = _mean((grouped - centre) ** 2, keep, dims)
-    result = ((grouped - centre) / torch.sqrt(spread + site.args["eps"])).reshape(x.shape)
-    weight, bias = site.args["weight"], site.args["bias"]
-    result = result if weight is None else result * weight.view(shape)
-    return result if bias is None else result + bias.view(shape)
-
-
-def batch_norm(site: Site) -> Tensor:
-    """Each channel on its own; in train mode with the statistics of the batch, the running ones
-    untouched.
-    """
-    of_batch = site.train or site.args["training"] or site.args["running_mean"] is None
-    if not of_batch:
-        return site.call()  # type: ignore[no-any-return]
-    site.intact("input", [d for d in range(site.rank("input")) if d != 1])
-    return site.call(training=True, running_mean=None, running_var=None)  # type: ignore[no-any-return]
-
-
-def instance_norm(site: Site) -> Tensor:
-    """Each channel of each sample on its own."""
-    site.intact("input", range(2, site.rank("input")))
-    if site.train or site.args["use_input_stats"]:
-        return site.call(use_input_stats=True, running_mean=None, running_var=None)  # type: ignore[no-any-return]
-    return site.call()  # type: ignore[no-any-return]
-
-
 def window(spatial: int) -> Rule:
     """Pooling, resizing: a window slides over the last dimensions, which must be whole."""
 
@@ -178,23 +118,6 @@ def _correction(site: Site) -> float:
     return 1.0 if correction is None else float(correction)
 
 
-def _last(site: Site) -> tuple[int, ...]:
-    rank = site.rank("input")
-    return tuple(range(rank - len(site.args["normalized_shape"]), rank))
-
-
-def _mean(value: Tensor, keep: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """The mean over the kept along ``dims``, which stay as size one; zero where none is kept."""
-    count = keep.expand(*keep.shape[: dims[0]], *value.shape[dims[0] :]).sum(dims, True)
-    return torch.where(keep, value, 0.0).sum(dims, True) / count.clamp(min=1)
-
-
-def _affine(site: Site, value: Tensor) -> Tensor:
-    weight, bias = site.args.get("weight"), site.args.get("bias")
-    value = value if weight is None else value * weight
-    return value if bias is None else value + bias
-
-
 MIXING: Mapping[str, Rule] = {
     **dict.fromkeys(("sum", "cumsum", "nansum"), neutral(0.0)),
     **dict.fromkeys(("prod", "cumprod"), neutral(1.0)),
@@ -212,11 +135,6 @@ MIXING: Mapping[str, Rule] = {
     "min": extreme(inf),
     **dict.fromkeys(("argmax", "argmin", "median", "sort", "argsort", "topk"), in_order),
     **dict.fromkeys(("cummax", "cummin", "diff"), in_order),
-    "layer_norm": layer_norm,
-    "rms_norm": rms_norm,
-    "group_norm": group_norm,
-    "batch_norm": batch_norm,
-    "instance_norm": instance_norm,
     **{
         f"{name}{n}d": window(n)
         for n in (1, 2, 3)

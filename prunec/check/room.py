@@ -30,7 +30,7 @@ def main(job_path: str) -> None:
     """Do one job; whatever goes wrong is raised."""
     with open(job_path, encoding="utf-8") as file:
         job = json.load(file)
-    sys.meta_path.insert(0, Blocker)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, Blocker)
     torch.set_num_threads(job["threads"])
     model = load(job["source"], job["weights"])
     inputs = load_file(job["inputs"])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -94,3 +94,7 @@ class Site:
     def call(self, /, **changes: Any) -> Any:
         """The operator on its arguments, some of them replaced."""
         return self.op(**{**self.args, **changes})
+
+
+Rule: TypeAlias = Callable[[Site], Any]
+"""How an operator is evaluated with channels removed."""

@@ -65,7 +65,7 @@ def is_linear(
 
 
 def disagreements(found: Tensor, claimed: Tensor) -> list[tuple[int, int]]:
-    """(input index, output index) where an output depends on what it is claimed not to depend on."""
+    """(input index, output index) wherever an output depends on more than is claimed."""
     return [(int(i), int(j)) for i, j in (found & ~claimed).nonzero()]
 
 

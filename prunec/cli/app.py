@@ -139,7 +139,9 @@ def explain_(
 @app.command()
 def fmt(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files; - is stdin.")],
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 on a change.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 on a change.")
+    ] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show the change, write nothing.")] = False,
     form: Formatted = Format.text,
 ) -> int:
@@ -150,7 +152,9 @@ def fmt(
 
 @app.command()
 def new(
-    factory: Annotated[str, typer.Argument(metavar="MODULE:FACTORY", help="What builds the model.")],
+    factory: Annotated[
+        str, typer.Argument(metavar="MODULE:FACTORY", help="What builds the model.")
+    ],
     out: Annotated[
         str | None, typer.Option(help="The file to write; - is stdout. Default: FACTORY.prune.")
     ] = None,
@@ -187,9 +191,9 @@ def _results(found: Report) -> None:
 
 
 def _analysis(file: Path) -> Analysis:
-    from prunec import driver, prepare
+    from prunec import prepare, understand
 
     with console.stages() as stage:
         job = prepare.from_file(file, stage=stage)
         stage("building the model")
-        return driver.understand(prepare.run(job), stage).analysis
+        return understand.run(prepare.run(job), stage).analysis

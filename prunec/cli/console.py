@@ -1,4 +1,6 @@
-"""What reaches the terminal: results on stdout, diagnostics and progress on stderr, colour on terminals only."""
+"""What reaches the terminal: results on stdout, diagnostics and progress on stderr, colour on
+terminals only.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,7 @@ def dump(value: object) -> None:
 
 
 def diagnose(diagnostics: Sequence[Diagnostic], *, result: bool = False) -> None:
-    """Diagnostics; on stdout where they are the ``result`` of the command and a machine reads them."""
+    """Diagnostics; on stdout where they are the ``result`` and a machine reads them."""
     if machine():
         if not diagnostics and not result:
             return
@@ -69,7 +71,8 @@ def say(message: str) -> None:
 
 @contextmanager
 def stages() -> Iterator[Callable[[str], None]]:
-    """A function to call when a stage begins: it shows the stage and its time on a terminal, and nothing elsewhere.
+    """A function to call when a stage begins: it shows the stage and its time on a terminal, and
+    nothing elsewhere.
 
     Meanwhile what the user's own code prints goes to stderr, so that results stay clean.
     """

@@ -42,7 +42,12 @@ def _replace(path: Path, text: str) -> None:
     """Write a file whole or not at all, its mode kept."""
     target = path.resolve()
     with tempfile.NamedTemporaryFile(
-        "w", dir=target.parent, prefix=f".{target.name}.", delete=False, encoding="utf-8", newline="\n"
+        "w",
+        dir=target.parent,
+        prefix=f".{target.name}.",
+        delete=False,
+        encoding="utf-8",
+        newline="\n",
     ) as file:
         file.write(text)
     try:

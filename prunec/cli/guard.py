@@ -11,8 +11,6 @@ import typer
 from prunec.cli import console
 from prunec.diagnostics import InternalError, PruneError
 
-UsageError = typer.BadParameter.__mro__[1]
-"""The class of every wrong usage. typer has come with click inside and outside of it; this is where both have it."""
 CLEAN, FINDINGS, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -25,8 +23,8 @@ def guarded(app: typer.Typer, argv: list[str]) -> int:
     except PruneError as error:
         console.diagnose(error.diagnostics)
         return FINDINGS
-    except UsageError as error:
-        error.show(sys.stderr)
+    except _usage_error() as error:
+        error.show(sys.stderr)  # type: ignore[attr-defined]
         return USAGE
     except (typer.Abort, KeyboardInterrupt):
         console.say("interrupted")
@@ -42,6 +40,11 @@ def guarded(app: typer.Typer, argv: list[str]) -> int:
         what = str(InternalError(f"{type(error).__name__}: {error}"))
         console.say(what + _place(error))
         return USAGE
+
+
+def _usage_error() -> type[Exception]:
+    """The class of every wrong usage: typer has come with click beside and inside of it."""
+    return next(c for c in typer.BadParameter.__mro__ if c.__name__ == "UsageError")
 
 
 def _place(error: BaseException, last: int = 3) -> str:

@@ -1,9 +1,10 @@
-"""Classes: one class for all modules that do the same, whose constructor takes the settings in which they differ."""
+"""Classes: one class for all modules that do the same; its constructor takes what differs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from prunec.emit import construct, expr
 from prunec.emit.construct import Arg, Construct, Path, Text
@@ -19,7 +20,7 @@ MOST = 8
 
 @dataclass(frozen=True)
 class Instance:
-    """One module that becomes a class: its base name, constructor lines and the key of its forward."""
+    """One module that becomes a class: base name, constructor lines, key of its forward."""
 
     path: str
     base: str
@@ -34,11 +35,11 @@ class Instance:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A constructor's parameter: the settings that it passes on (line number and place), and its default."""
+    """A constructor's parameter: the settings that it passes on (line, place), its default."""
 
     name: str
     places: tuple[tuple[int, Path], ...]
-    default: Argument | object = MISSING
+    default: Any = MISSING
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,7 @@ def signature(parameters: Sequence[Parameter]) -> list[str]:
     """``["self", "width", "stride=1"]``."""
     shown = ["self"]
     for p in parameters:
-        default = p.default
-        shown.append(p.name if default is MISSING else f"{p.name}={expr.literal(default)}")  # type: ignore[arg-type]
+        shown.append(p.name if p.default is MISSING else f"{p.name}={expr.literal(p.default)}")
     return shown
 
 
@@ -104,7 +104,7 @@ def _split(alike: list[Instance]) -> list[list[Instance]]:
 
 
 def _differing(alike: Sequence[Instance]) -> dict[object, list[int]]:
-    """Settings (by number) that differ between instances; those with the same values everywhere go together."""
+    """Settings (by number) that differ between instances; those that always agree go together."""
     columns = zip(*([_token(a.value) for _, _, a in _settings(i)] for i in alike), strict=True)
     together: dict[object, list[int]] = {}
     for number, values in enumerate(columns):
@@ -133,16 +133,16 @@ def _class(members: Sequence[Instance], name: str) -> Class:
     return Class(name, model, tuple(p for _, p in found), constructs)
 
 
-def _pass(parameter: Parameter, value: object) -> Arg:
+def _pass(parameter: Parameter, value: Argument | Construct | Text) -> Arg:
     keyword = None if parameter.default is MISSING else parameter.name
-    return Arg(value, keyword, parameter.default, parameter.name)  # type: ignore[arg-type]
+    return Arg(value, keyword, parameter.default, parameter.name)
 
 
 def _parameter_names(sets: Sequence[Sequence[tuple[int, Path, Arg]]], model: Instance) -> list[str]:
-    """What each parameter is called: what its first setting is called, told apart by the attribute's name.
+    """What each parameter is called: as its first setting, told apart by the attribute's name.
 
-    Of several ``in_...`` the first keeps the plain name, of several ``out_...`` the last, and a single one between
-    is ``mid_...``.
+    Of several ``in_...`` the first keeps the plain name, of several ``out_...`` the last, and a
+    single one between is ``mid_...``.
     """
     nouns = [_noun({arg.noun for _, _, arg in settings}, settings[0][2].noun) for settings in sets]
     names: list[str] = []

@@ -1,7 +1,8 @@
 """Constants: which values are written into the source, and at which module constants live.
 
-State dicts hold parameters and persistent buffers only. Every other tensor is either short enough to be written out,
-or lies beside the state dict's entries in the weights file, from where ``load`` fills it in.
+State dicts hold parameters and persistent buffers only. Every other tensor is either short enough
+to be written out, or lies beside the state dict's entries in the weights file, from where ``load``
+fills it in.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def literals(graph: Graph, values: Mapping[str, Tensor]) -> dict[str, Expr]:
 
 
 def placed(hierarchy: Hierarchy, root: Region, shown: Iterable[str]) -> dict[str, str]:
-    """Full names for constants that are written out: at the one class that holds all of their readers."""
+    """Full names for constants that are written out: at the class that holds their readers."""
     readers: dict[str, list[str]] = {}
     for region in root.walk():
         for item in region.items:

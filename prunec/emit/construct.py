@@ -1,7 +1,7 @@
-"""Constructions: the right-hand sides of a constructor's lines, with their settings still as values.
+"""Constructions: what a constructor's lines assign, with settings still as values.
 
-Settings stay values (not text) until the end, so that classes that differ in settings alone can be made one class whose
-constructor takes what differs.
+Settings stay values (not text) until the end, so that classes that differ in settings alone can be
+made one class whose constructor takes what differs.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Arg:
 
 @dataclass(frozen=True, slots=True)
 class Construct:
-    """A call (``nn.Linear(3, 4)``), or a list or dict of constructions (``keys`` names a dict's)."""
+    """A call (``nn.Linear(3, 4)``), or a list or dict (with ``keys``) of constructions."""
 
     callee: str
     args: tuple[Arg, ...] = ()

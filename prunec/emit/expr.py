@@ -19,7 +19,8 @@ Bracket = Literal["()", "[]", "{}"]
 class Expr:
     """One Python expression on a single line; ``level`` says when it needs parentheses.
 
-    A call or display keeps ``head`` and ``items``, so that a line that is too long can be broken there.
+    A call or display keeps ``head`` and ``items``, so that a line that is too long can be broken
+    there.
     """
 
     text: str
@@ -73,7 +74,7 @@ def literal(value: Argument) -> Expr:
         case bool() | None:
             return Expr(repr(value))
         case int() | float():
-            return Expr(repr(value), ATOM if value >= 0 else UNARY)
+            return Expr(repr(value).replace("e+", "e"), ATOM if value >= 0 else UNARY)
         case tuple():
             return display(map(literal, value), "()")
         case TorchName(name=name):

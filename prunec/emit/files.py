@@ -1,8 +1,8 @@
 """Files: what a compile leaves on disk, all or nothing.
 
-Everything is written to a temporary folder beside the target, which then takes the target's place in one rename. A
-folder is replaced only if what it holds comes from an earlier compile: files named like a ``*.lock.json`` in it that
-says ``"tool": "prunec"``.
+Everything is written to a temporary folder beside the target, which then takes the target's place
+in one rename. A folder is replaced only if what it holds comes from an earlier compile: files named
+like a ``*.lock.json`` in it that says ``"tool": "prunec"``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DERIVED = frozenset({"__pycache__"})
 
 
 def weights_bytes(weights: Mapping[str, Tensor]) -> bytes:
-    """A safetensors file of the weights; the same tensors give the same bytes, whatever their order or strides."""
+    """A safetensors file; the same tensors give the same bytes, in any order and layout."""
     ordered = {name: weights[name].detach().cpu().clone().contiguous() for name in sorted(weights)}
     return safetensors.torch.save(ordered, metadata={"format": "pt"})
 
@@ -37,7 +37,8 @@ def write(folder: Path, artefacts: Mapping[str, bytes | str]) -> None:
     Files of an earlier compile with other names (another model's) stay.
 
     Raises:
-        PruneError: P0702 where the folder is a file, P0703 where it cannot be written, P0704 where it holds
+        PruneError: P0702 where the folder is a file, P0703 where it cannot be written, P0704 where
+        it holds
             something that is not of an earlier compile.
     """
     for name in artefacts:

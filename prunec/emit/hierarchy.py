@@ -1,4 +1,4 @@
-"""Hierarchy: how each module of the original is written, and how one module reaches what another holds."""
+"""Hierarchy: what each module becomes, and how one module reaches what another holds."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Hierarchy:
-    """The modules of a graph. ``chained`` are paths of user classes whose forward is that of ``nn.Sequential``.
+    """The modules of a graph. ``chained`` are user classes whose forward is ``nn.Sequential``'s.
 
     ``placed`` gives constants, which have no module, a full name at the module that reads them.
     """
@@ -46,7 +46,7 @@ class Hierarchy:
 
     @cached_property
     def aliases(self) -> dict[str, str]:
-        """Further paths of modules that occur under several, to the first; known by their weights' ties."""
+        """Further paths of modules, to the first; known by the ties of their weights."""
         found: dict[str, str] = {}
         for weight in self.graph.weights:
             owner, _, local = weight.name.rpartition(".")
@@ -63,7 +63,7 @@ class Hierarchy:
 
     @cached_property
     def constants(self) -> dict[str, tuple[str, ...]]:
-        """Constants by the module that they are named after, as far as they are not placed elsewhere."""
+        """Constants by the module that they are named after, but for those placed elsewhere."""
         found: dict[str, tuple[str, ...]] = {}
         for weight in self.graph.weights:
             if weight.kind == "constant" and weight.name not in (self.placed or {}):
@@ -100,7 +100,7 @@ class Hierarchy:
         return (m for m in self.graph.modules if is_under(m.path, path))
 
     def access(self, path: str, target: str, base: str = "self") -> str | None:
-        """How the class at ``path`` names the module at ``target``; None where it does not hold it."""
+        """How the class at ``path`` names the module at ``target``; None if it does not hold it."""
         for place in self._places(target):
             if is_under(place, path):
                 return self._walk(path, place, base)
@@ -143,7 +143,7 @@ class Hierarchy:
         return text
 
     def _can_stand(self, module: Module) -> bool:
-        """A Sequential with named children needs a line for each, so it must be an attribute of a class."""
+        """Named children need a line each, so their Sequential must be an attribute of a class."""
         if numbered(module.children):
             return True
         above = module.path.rpartition(".")[0]

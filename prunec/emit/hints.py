@@ -11,8 +11,10 @@ from prunec.ir.graph import Ref, TensorType
 ARITHMETIC = frozenset({"add", "sub", "mul", "div", "rsub"})
 
 TRANSPARENT = frozenset(
-    "view reshape flatten unflatten transpose permute contiguous expand unsqueeze squeeze slice select "
-    "to clone relu gelu silu sigmoid tanh dropout mul div chunk split split_with_sizes unbind roll".split()
+    """
+    view reshape flatten unflatten transpose permute contiguous expand unsqueeze squeeze slice select
+    chunk split split_with_sizes unbind roll to clone relu gelu silu sigmoid tanh dropout mul div
+    """.split()
 )
 """Operators whose result is still named after their first argument."""
 
@@ -48,7 +50,7 @@ def module(path: str) -> str:
 
 
 def plain(program: Program, value: str) -> str | None:
-    """The name of a value that is no feature map: a mask, positions, the angles of rotary embeddings."""
+    """The name of a value that is no feature map: a mask, positions, rotary angles."""
     type_ = program.types[value]
     if not isinstance(type_, TensorType):
         return "n"

@@ -1,4 +1,4 @@
-"""Indexing: slice, select and unsqueeze, several in a row as one subscript (``x[:, 0, None, ::2]``)."""
+"""Indexing: slice, select and unsqueeze in a row as one subscript (``x[:, 0, None]``)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def whole(rank: int) -> tuple[Entry, ...]:
 
 
 def extend(entries: Sequence[Entry], node: Node) -> tuple[Entry, ...] | None:
-    """The subscript that does the node's work after ``entries``; None where it takes a second one."""
+    """The subscript that does the node's work too; None where it takes a second one."""
     bound = schema.bind(node)
     seen = [i for i, e in enumerate(entries) if not isinstance(e, At)]
     dim = bound["dim"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from prunec.emit.body import Model
 from prunec.emit.hierarchy import Kind
 from prunec.emit.simplify import size_symbol
+from prunec.emit.steps import Model
+from prunec.emit.tree import Argument as Given
 from prunec.emit.tree import Region
 from prunec.ir.graph import Argument, Node, Ref, TensorType, Type, WeightRef
 
@@ -33,6 +34,7 @@ class _Walk:
         self.keys = keys
         self.values: dict[str, int] = {}
         self.sizes: dict[str, int] = {}
+        self.lists: dict[Argument, int] = {}
 
     def run(self, region: Region) -> object:
         boundary = self.model.boundaries(region)
@@ -57,7 +59,10 @@ class _Walk:
         made = tuple(self._define(Ref(r)) for r in self.model.program.results(item))
         return item.op, args, kwargs, read, made
 
-    def _define(self, value: Ref | WeightRef) -> object:
+    def _define(self, value: Given) -> object:
+        if isinstance(value, tuple):
+            self.lists[value] = len(self.lists)
+            return "list", self._type(self.model.program.types[value[0].name])
         self.values[value.name] = len(self.values)
         if isinstance(value, WeightRef):
             return "weight"
@@ -80,6 +85,8 @@ class _Walk:
             case WeightRef(name=name):
                 reached = self.model.hierarchy.weight(path, name)
                 return "weight", self.values[name] if reached is None else reached
+            case tuple() if argument in self.lists:
+                return "list", self.lists[argument]
             case tuple():
                 return tuple(self._encode(path, a) for a in argument)
             case _:

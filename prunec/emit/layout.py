@@ -11,13 +11,18 @@ INDENT = "    "
 def statement(expr: Expr, indent: int, prefix: str = "", suffix: str = "") -> list[str]:
     """The lines of ``prefix expr suffix``, indented by so many steps.
 
-    A call breaks at its brackets: first with all arguments on one line, then with one on each. A display breaks to
-    one item a line. Text without brackets of its own stays whole.
+    A call breaks at its brackets: first with all arguments on one line, then with one on each. A
+    display breaks to one item a line. Text without brackets of its own stays whole.
     """
     margin = INDENT * indent
     flat = f"{margin}{prefix}{expr.text}{suffix}"
-    if len(flat) <= WIDTH or not expr.items or expr.bracket is None:
+    if len(flat) <= WIDTH:
         return [flat]
+    simple = "(" not in expr.head.removeprefix("super()")
+    if not expr.items or expr.bracket is None or not simple:
+        wrapped = f"{margin}{INDENT}{expr.text}"
+        fits = prefix and len(wrapped) <= WIDTH
+        return [f"{margin}{prefix}(", wrapped, f"{margin}){suffix}"] if fits else [flat]
     opened = f"{margin}{prefix}{expr.head}{expr.bracket[0]}"
     closed = f"{margin}{expr.bracket[1]}{suffix}"
     together = f"{margin}{INDENT}{', '.join(i.text for i in expr.items)}"

@@ -1,4 +1,4 @@
-"""Leaves: whether each call of a torch.nn module did exactly what that module does, and its constructor line."""
+"""Leaves: whether a torch.nn module's calls did just what it does, and its construction."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 
 from prunec.emit import modules, schema
 from prunec.emit.construct import Construct
+from prunec.emit.constructors import Leaf, Seen
 from prunec.emit.hierarchy import join
-from prunec.emit.modules import Leaf, Seen
 from prunec.emit.tree import Region
 from prunec.ir.graph import Argument, Graph, Module, Node, Ref, ScalarType, TensorType, WeightRef
 
 
 def run(graph: Graph, root: Region) -> tuple[dict[str, Construct], frozenset[str]]:
-    """The construction of every torch.nn leaf by path, and the paths whose calls must be written as functions.
+    """Constructions of torch.nn leaves by path, and paths whose calls are written as functions.
 
     A leaf that was called in another way than its own is constructed all the same, for its weights.
     """
@@ -42,7 +42,7 @@ def run(graph: Graph, root: Region) -> tuple[dict[str, Construct], frozenset[str
 
 
 def _is_whole(module: Module, leaf: Leaf) -> bool:
-    """Whether a module holds what its class makes, and nothing else (no masks, no split weights)."""
+    """Whether a module holds what its class makes and nothing else (no masks)."""
     names = dict(leaf.weights).values()
     needed = {"weight"} if leaf.weights and "Norm" not in module.cls else set()
     held = set(module.weights) - {"num_batches_tracked"}
@@ -89,7 +89,7 @@ def _is_weight(graph: Graph, given: Argument, own: WeightRef | None) -> bool:
 
 
 def _is_padding(module: Module, pad: Node, bound: Mapping[str, Argument]) -> bool:
-    """Whether two operators are a convolution's own padding (``padding_mode="reflect"``) and the convolution."""
+    """Whether ``pad`` is a convolution's own (``padding_mode="reflect"``)."""
     config = dict(module.config)
     mode, sizes = config.get("padding_mode", "zeros"), config.get("padding")
     if schema.base(pad.op) != "pad" or mode == "zeros" or bound.get("input") != Ref(pad.name):

@@ -16,11 +16,13 @@ from prunec.diagnostics import InternalError
 def run(source: str, weights: Mapping[str, Tensor], class_name: str) -> nn.Module:
     """Execute emitted source and fill its model, in eval mode.
 
-    Tracebacks and `inspect` show the source. The caller's random state is left as it was. Every parameter and buffer
-    must be given; names that the source writes out as constants may be given too.
+    Tracebacks and `inspect` show the source. The caller's random state is left as it was. Every
+    parameter and buffer must be given; names that the source writes out as constants may be given
+    too.
 
     Raises:
-        InternalError: the source does not build, or weights are missing or of another shape or dtype.
+        InternalError: the source does not build, or weights are missing or of another shape or
+        dtype.
     """
     name = f"<prunec {class_name} {hashlib.sha256(source.encode()).hexdigest()[:12]}>"
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)

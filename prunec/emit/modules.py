@@ -1,377 +1,86 @@
-"""Modules: the constructor line of each torch.nn module, from what its call did and the shapes of its weights.
-
-The original's settings serve for modules that were never called and for what an operator does not show
-(``padding_mode``). Sizes always come from the weights, for those shrink.
-"""
+"""Modules: which torch.nn classes are one operator, and how it shows their settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
-from prunec.emit.construct import Arg, Construct, dtype, same
-from prunec.emit.schema import MISSING
-from prunec.ir.graph import Argument, TensorType
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What is known of one module: class, weights by local name, arguments of its operator, settings."""
-
-    cls: str
-    weights: Mapping[str, TensorType]
-    args: Mapping[str, Argument]
-    config: Mapping[str, Argument]
-
-    def get(self, name: str, default: Any, source: str | None = None) -> Any:
-        """A setting: as the operator had it (under ``source``), else as the original had it."""
-        found = self.args.get(source or name, self.config.get(name, default))
-        return default if found == () else found
-
-    @property
-    def dtype(self) -> Arg:
-        """The dtype of the floating weights."""
-        floating = (t.dtype for t in self.weights.values() if "float" in t.dtype)
-        return dtype(next(floating, "float32"))
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """How a torch.nn class calls its one operator, and how it is constructed.
-
-    ``ops`` are the operators that it can be; ``weights`` maps their arguments to its weights; ``source`` is the
-    argument that is the call's input; ``shown`` are arguments that the construction accounts for.
-    """
-
-    ops: tuple[str, ...]
-    build: Callable[[Seen], Construct | None]
-    shown: frozenset[str]
-    weights: tuple[tuple[str, str], ...] = ()
-    source: str = "self"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One constructor parameter: positional without a default; ``source`` is the operator's argument."""
-
-    name: str
-    default: Any = MISSING
-    source: str = ""
-    whole: bool = False
-
-
-def square(value: Any) -> Any:
-    """``(3, 3)`` as 3; other values unchanged."""
-    if isinstance(value, tuple) and len(value) > 0 and all(same(v, value[0]) for v in value):
-        return value[0]
-    return value
-
-
-def whole(value: Any) -> Any:
-    """``2.0`` as 2; other values unchanged."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _argument(value: Any, name: str, default: Any = MISSING, noun: str = "") -> Arg:
-    return Arg(value, None if default is MISSING else name, default, noun or name)
-
-
-def _plain(cls: str, ops: str, *settings: Setting) -> Leaf:
-    """A class without weights."""
-
-    def build(seen: Seen) -> Construct | None:
-        args: list[Arg] = []
-        for s in settings:
-            default = None if s.default is MISSING else s.default
-            value = seen.get(s.name, default, s.source)
-            value = value if s.whole else square(value)
-            args.append(_argument(value, s.name, s.default))
-        return Construct(f"nn.{cls}", tuple(args))
-
-    return Leaf(tuple(ops.split()), build, frozenset(s.source or s.name for s in settings))
-
-
-def _pool(cls: str, op: str, *more: Setting) -> Leaf:
-    """A pool, whose stride is the kernel's size unless given."""
-
-    def build(seen: Seen) -> Construct | None:
-        kernel = square(seen.get("kernel_size", None))
-        stride = square(seen.get("stride", None))
-        args = [_argument(kernel, "kernel_size")]
-        args.append(_argument(None if stride == kernel else stride, "stride", None))
-        for s in more:
-            args.append(_argument(square(seen.get(s.name, s.default)), s.name, s.default))
-        return Construct(f"nn.{cls}", tuple(args))
-
-    return Leaf((op,), build, frozenset({"kernel_size", "stride", *(s.name for s in more)}))
-
-
-def _conv(cls: str, op: str) -> Leaf:
-    def build(seen: Seen) -> Construct | None:
-        shape = seen.weights["weight"].shape
-        groups = seen.get("groups", 1)
-        inputs, outputs = shape[1] * groups, shape[0]
-        mode = seen.config.get("padding_mode", "zeros")
-        padding = seen.get("padding", 0) if mode == "zeros" else seen.config.get("padding", 0)
-        return Construct(f"nn.{cls}", _conv_args(seen, inputs, outputs, padding, mode))
-
-    shown = frozenset({"stride", "padding", "dilation", "groups"})
-    return Leaf((op,), build, shown, (("weight", "weight"), ("bias", "bias")), "input")
-
-
-def _conv_transpose(cls: str, op: str) -> Leaf:
-    def build(seen: Seen) -> Construct | None:
-        shape = seen.weights["weight"].shape
-        groups = seen.get("groups", 1)
-        args = _conv_args(seen, shape[0], shape[1] * groups, seen.get("padding", 0), "zeros")
-        extra = _argument(square(seen.get("output_padding", 0)), "output_padding", 0)
-        return Construct(f"nn.{cls}", (*args[:5], extra, *args[5:]))
-
-    shown = frozenset({"stride", "padding", "output_padding", "dilation", "groups"})
-    return Leaf((op,), build, shown, (("weight", "weight"), ("bias", "bias")), "input")
-
-
-def _conv_args(seen: Seen, inputs: int, outputs: int, padding: Any, mode: Any) -> tuple[Arg, ...]:
-    return (
-        _argument(inputs, "in_channels"),
-        _argument(outputs, "out_channels"),
-        _argument(square(seen.weights["weight"].shape[2:]), "kernel_size"),
-        _argument(square(seen.get("stride", 1)), "stride", 1),
-        _argument(square(padding), "padding", 0),
-        _argument(square(seen.get("dilation", 1)), "dilation", 1),
-        _argument(seen.get("groups", 1), "groups", 1),
-        _argument("bias" in seen.weights, "bias", True),
-        _argument(mode, "padding_mode", "zeros"),
-        seen.dtype,
-    )
-
-
-def _linear(seen: Seen) -> Construct | None:
-    outputs, inputs = seen.weights["weight"].shape
-    bias = _argument("bias" in seen.weights, "bias", True)
-    sizes = (_argument(inputs, "in_features"), _argument(outputs, "out_features"))
-    return Construct("nn.Linear", (*sizes, bias, seen.dtype))
-
-
-def _stats_norm(cls: str, op: str, affine: bool, tracks: bool) -> Leaf:
-    """Batch and instance norms; ``affine`` and ``tracks`` are the defaults of their class."""
-
-    def build(seen: Seen) -> Construct | None:
-        sized = seen.weights.get("weight") or seen.weights.get("running_mean")
-        width = seen.get("num_features", None) if sized is None else sized.shape[0]
-        momentum = seen.config.get("momentum", 0.1)
-        args = (
-            _argument(width, "num_features"),
-            _argument(seen.get("eps", 1e-5), "eps", 1e-5),
-            _argument(momentum if momentum is None else seen.get("momentum", 0.1), "momentum", 0.1),
-            _argument("weight" in seen.weights, "affine", affine),
-            _argument("running_mean" in seen.weights, "track_running_stats", tracks),
-            seen.dtype,
-        )
-        return (
-            None
-            if "bias" in seen.weights and "weight" not in seen.weights
-            else Construct(f"nn.{cls}", args)
-        )
-
-    names = ("weight", "bias", "running_mean", "running_var")
-    flags = {"training", "use_input_stats", "momentum", "eps", "cudnn_enabled"}
-    return Leaf((op,), build, frozenset(flags), tuple((n, n) for n in names), "input")
-
-
-def _layer_norm(seen: Seen) -> Construct | None:
-    shape = (
-        seen.weights["weight"].shape
-        if "weight" in seen.weights
-        else seen.get("normalized_shape", ())
-    )
-    affine = "weight" in seen.weights
-    args = (
-        _argument(shape[0] if len(shape) == 1 else shape, "normalized_shape"),
-        _argument(seen.get("eps", 1e-5), "eps", 1e-5),
-        _argument(affine, "elementwise_affine", True),
-        _argument("bias" in seen.weights or not affine, "bias", True),
-        seen.dtype,
-    )
-    return Construct("nn.LayerNorm", args)
-
-
-def _rms_norm(seen: Seen) -> Construct | None:
-    shape = (
-        seen.weights["weight"].shape
-        if "weight" in seen.weights
-        else seen.get("normalized_shape", ())
-    )
-    args = (
-        _argument(shape[0] if len(shape) == 1 else shape, "normalized_shape"),
-        _argument(seen.get("eps", None), "eps", None),
-        _argument("weight" in seen.weights, "elementwise_affine", True),
-        seen.dtype,
-    )
-    return Construct("nn.RMSNorm", args)
-
-
-def _group_norm(seen: Seen) -> Construct | None:
-    affine = "weight" in seen.weights
-    width = seen.weights["weight"].shape[0] if affine else seen.config.get("num_channels")
-    args = (
-        _argument(seen.get("num_groups", None), "num_groups"),
-        _argument(width, "num_channels"),
-        _argument(seen.get("eps", 1e-5), "eps", 1e-5),
-        _argument(affine, "affine", True),
-        seen.dtype,
-    )
-    return Construct("nn.GroupNorm", args)
-
-
-def _embedding(seen: Seen) -> Construct | None:
-    if seen.config.get("max_norm") is not None:
-        return None
-    count, width = seen.weights["weight"].shape
-    padding = seen.get("padding_idx", None)
-    args = (
-        _argument(count, "num_embeddings"),
-        _argument(width, "embedding_dim"),
-        _argument(None if padding == -1 else padding, "padding_idx", None),
-        _argument(seen.get("scale_grad_by_freq", False), "scale_grad_by_freq", False),
-        _argument(seen.get("sparse", False), "sparse", False),
-        seen.dtype,
-    )
-    return Construct("nn.Embedding", args)
-
-
-def _prelu(seen: Seen) -> Construct | None:
-    width = seen.weights["weight"].shape[0]
-    return Construct("nn.PReLU", (_argument(width, "num_parameters", 1), seen.dtype))
-
-
-UPSAMPLE_MODES: Mapping[str, str] = {
-    "upsample_nearest1d": "nearest",
-    "upsample_nearest2d": "nearest",
-    "upsample_nearest3d": "nearest",
-    "upsample_linear1d": "linear",
-    "upsample_bilinear2d": "bilinear",
-    "upsample_bicubic2d": "bicubic",
-    "upsample_trilinear3d": "trilinear",
-    "_upsample_nearest_exact1d": "nearest-exact",
-    "_upsample_nearest_exact2d": "nearest-exact",
-    "_upsample_nearest_exact3d": "nearest-exact",
-}
-"""What ``F.interpolate`` calls each operator."""
-
-
-def _upsample(seen: Seen) -> Construct | None:
-    mode = seen.config.get("mode", "nearest")
-    factors = seen.args.get("scale_factors") if seen.args else seen.config.get("scale_factor")
-    size = seen.args.get("output_size") if seen.args else seen.config.get("size")
-    if isinstance(factors, tuple):
-        factors = tuple(map(whole, factors))
-    align = seen.args.get("align_corners") if seen.args else seen.config.get("align_corners")
-    args = (
-        _argument(square(size), "size", None),
-        _argument(whole(square(factors)), "scale_factor", None),
-        _argument(mode, "mode", "nearest"),
-        _argument(align or seen.config.get("align_corners"), "align_corners", None),
-    )
-    return Construct("nn.Upsample", args)
-
-
-def _pad(cls: str, mode: str) -> Leaf:
-    def build(seen: Seen) -> Construct | None:
-        value = seen.get("value", 0)
-        given = (_argument(square(seen.get("padding", 0, "pad")), "padding"),)
-        if cls.startswith("Constant"):
-            given = (*given, _argument(value, "value"))
-        elif mode == "constant" and value not in (0, None):
-            return None
-        return Construct(f"nn.{cls}", given) if seen.get("mode", mode) == mode else None
-
-    return Leaf(("pad",), build, frozenset({"pad", "mode", "value"}))
-
-
-def _bounded(cls: str, op: str, low: float, high: float) -> Leaf:
-    """ReLU6, whose operator shows its bounds."""
-
-    def build(seen: Seen) -> Construct | None:
-        bounds = seen.args.get("min_val", low), seen.args.get("max_val", high)
-        return Construct(f"nn.{cls}") if bounds == (low, high) else None
-
-    return Leaf((op,), build, frozenset({"min_val", "max_val"}))
-
-
-def _dropout(cls: str, op: str) -> Leaf:
-    def build(seen: Seen) -> Construct | None:
-        return Construct(f"nn.{cls}", (Arg(seen.get("p", 0.5), None, 0.5, "p"),))
-
-    return Leaf((op,), build, frozenset({"p", "train"}), source="input")
+from prunec.emit import constructors
+from prunec.emit.constructors import UPSAMPLE_MODES, Leaf, Setting
 
 
 def _table() -> dict[str, Leaf]:
     weight, bias = ("weight", "weight"), ("bias", "bias")
     norm = frozenset({"eps", "normalized_shape", "cudnn_enable", "cudnn_enabled"})
     table: dict[str, Leaf] = {
-        "Linear": Leaf(("linear",), _linear, frozenset(), (weight, bias), "input"),
+        "Linear": Leaf(("linear",), constructors.linear, frozenset(), (weight, bias), "input"),
         "NonDynamicallyQuantizableLinear": Leaf(
-            ("linear",), _linear, frozenset(), (weight, bias), "input"
+            ("linear",), constructors.linear, frozenset(), (weight, bias), "input"
         ),
-        "LayerNorm": Leaf(("layer_norm",), _layer_norm, norm, (weight, bias), "input"),
-        "RMSNorm": Leaf(("rms_norm",), _rms_norm, norm, (weight,), "input"),
+        "LayerNorm": Leaf(("layer_norm",), constructors.layer_norm, norm, (weight, bias), "input"),
+        "RMSNorm": Leaf(("rms_norm",), constructors.rms_norm, norm, (weight,), "input"),
         "GroupNorm": Leaf(
-            ("group_norm",), _group_norm, norm | {"num_groups"}, (weight, bias), "input"
+            ("group_norm",), constructors.group_norm, norm | {"num_groups"}, (weight, bias), "input"
         ),
         "Embedding": Leaf(
             ("embedding",),
-            _embedding,
+            constructors.embedding,
             frozenset({"padding_idx", "scale_grad_by_freq", "sparse"}),
             (weight,),
             "indices",
         ),
-        "PReLU": Leaf(("prelu",), _prelu, frozenset(), (weight,)),
-        "ReLU": _plain("ReLU", "relu"),
-        "ReLU6": _bounded("ReLU6", "hardtanh", 0.0, 6.0),
-        "Hardtanh": _plain(
+        "PReLU": Leaf(("prelu",), constructors.prelu, frozenset(), (weight,)),
+        "ReLU": constructors.plain("ReLU", "relu"),
+        "ReLU6": constructors.bounded("ReLU6", "hardtanh", 0.0, 6.0),
+        "Hardtanh": constructors.plain(
             "Hardtanh", "hardtanh", Setting("min_val", -1.0), Setting("max_val", 1.0)
         ),
-        "GELU": _plain("GELU", "gelu", Setting("approximate", "none")),
-        "SiLU": _plain("SiLU", "silu"),
-        "Mish": _plain("Mish", "mish"),
-        "SELU": _plain("SELU", "selu"),
-        "Sigmoid": _plain("Sigmoid", "sigmoid"),
-        "LogSigmoid": _plain("LogSigmoid", "log_sigmoid"),
-        "Tanh": _plain("Tanh", "tanh"),
-        "Hardswish": _plain("Hardswish", "hardswish"),
-        "Hardsigmoid": _plain("Hardsigmoid", "hardsigmoid"),
-        "LeakyReLU": _plain("LeakyReLU", "leaky_relu", Setting("negative_slope", 0.01)),
-        "ELU": _plain("ELU", "elu", Setting("alpha", 1.0)),
-        "CELU": _plain("CELU", "celu", Setting("alpha", 1.0)),
-        "Softplus": _plain(
+        "GELU": constructors.plain("GELU", "gelu", Setting("approximate", "none")),
+        "SiLU": constructors.plain("SiLU", "silu"),
+        "Mish": constructors.plain("Mish", "mish"),
+        "SELU": constructors.plain("SELU", "selu"),
+        "Sigmoid": constructors.plain("Sigmoid", "sigmoid"),
+        "LogSigmoid": constructors.plain("LogSigmoid", "log_sigmoid"),
+        "Tanh": constructors.plain("Tanh", "tanh"),
+        "Hardswish": constructors.plain("Hardswish", "hardswish"),
+        "Hardsigmoid": constructors.plain("Hardsigmoid", "hardsigmoid"),
+        "LeakyReLU": constructors.plain("LeakyReLU", "leaky_relu", Setting("negative_slope", 0.01)),
+        "ELU": constructors.plain("ELU", "elu", Setting("alpha", 1.0)),
+        "CELU": constructors.plain("CELU", "celu", Setting("alpha", 1.0)),
+        "Softplus": constructors.plain(
             "Softplus", "softplus", Setting("beta", 1.0), Setting("threshold", 20.0)
         ),
-        "GLU": _plain("GLU", "glu", Setting("dim", -1)),
-        "Softmax": _plain("Softmax", "softmax", Setting("dim", None)),
-        "LogSoftmax": _plain("LogSoftmax", "log_softmax", Setting("dim", None)),
-        "Flatten": _plain("Flatten", "flatten", Setting("start_dim", 1), Setting("end_dim", -1)),
-        "Unflatten": _plain(
+        "GLU": constructors.plain("GLU", "glu", Setting("dim", -1)),
+        "Softmax": constructors.plain("Softmax", "softmax", Setting("dim", None)),
+        "LogSoftmax": constructors.plain("LogSoftmax", "log_softmax", Setting("dim", None)),
+        "Flatten": constructors.plain(
+            "Flatten", "flatten", Setting("start_dim", 1), Setting("end_dim", -1)
+        ),
+        "Unflatten": constructors.plain(
             "Unflatten",
             "unflatten",
             Setting("dim"),
             Setting("unflattened_size", source="sizes", whole=True),
         ),
-        "PixelShuffle": _plain("PixelShuffle", "pixel_shuffle", Setting("upscale_factor")),
-        "PixelUnshuffle": _plain("PixelUnshuffle", "pixel_unshuffle", Setting("downscale_factor")),
-        "ChannelShuffle": _plain("ChannelShuffle", "channel_shuffle", Setting("groups")),
+        "PixelShuffle": constructors.plain(
+            "PixelShuffle", "pixel_shuffle", Setting("upscale_factor")
+        ),
+        "PixelUnshuffle": constructors.plain(
+            "PixelUnshuffle", "pixel_unshuffle", Setting("downscale_factor")
+        ),
+        "ChannelShuffle": constructors.plain(
+            "ChannelShuffle", "channel_shuffle", Setting("groups")
+        ),
         "Upsample": Leaf(
             tuple(UPSAMPLE_MODES),
-            _upsample,
+            constructors.upsample,
             frozenset({"output_size", "scale_factors", "align_corners"}),
             (),
             "input",
         ),
-        "Dropout": _dropout("Dropout", "dropout"),
-        "AlphaDropout": _dropout("AlphaDropout", "alpha_dropout"),
-        "FeatureAlphaDropout": _dropout("FeatureAlphaDropout", "feature_alpha_dropout"),
-        "Unfold": _plain(
+        "Dropout": constructors.dropout("Dropout", "dropout"),
+        "AlphaDropout": constructors.dropout("AlphaDropout", "alpha_dropout"),
+        "FeatureAlphaDropout": constructors.dropout("FeatureAlphaDropout", "feature_alpha_dropout"),
+        "Unfold": constructors.plain(
             "Unfold",
             "im2col",
             Setting("kernel_size"),
@@ -379,7 +88,7 @@ def _table() -> dict[str, Leaf]:
             Setting("padding", 0),
             Setting("stride", 1),
         ),
-        "Fold": _plain(
+        "Fold": constructors.plain(
             "Fold",
             "col2im",
             Setting("output_size"),
@@ -392,27 +101,33 @@ def _table() -> dict[str, Leaf]:
     padding, ceil = Setting("padding", 0), Setting("ceil_mode", False)
     counted = Setting("count_include_pad", True)
     for n in (1, 2, 3):
-        table[f"Conv{n}d"] = _conv(f"Conv{n}d", f"conv{n}d")
-        table[f"ConvTranspose{n}d"] = _conv_transpose(f"ConvTranspose{n}d", f"conv_transpose{n}d")
-        table[f"BatchNorm{n}d"] = _stats_norm(f"BatchNorm{n}d", "batch_norm", True, True)
-        table[f"InstanceNorm{n}d"] = _stats_norm(f"InstanceNorm{n}d", "instance_norm", False, False)
-        table[f"Dropout{n}d"] = _dropout(f"Dropout{n}d", "feature_dropout")
-        table[f"MaxPool{n}d"] = _pool(
+        table[f"Conv{n}d"] = constructors.conv(f"Conv{n}d", f"conv{n}d")
+        table[f"ConvTranspose{n}d"] = constructors.conv_transpose(
+            f"ConvTranspose{n}d", f"conv_transpose{n}d"
+        )
+        table[f"BatchNorm{n}d"] = constructors.stats_norm(
+            f"BatchNorm{n}d", "batch_norm", True, True
+        )
+        table[f"InstanceNorm{n}d"] = constructors.stats_norm(
+            f"InstanceNorm{n}d", "instance_norm", False, False
+        )
+        table[f"Dropout{n}d"] = constructors.dropout(f"Dropout{n}d", "feature_dropout")
+        table[f"MaxPool{n}d"] = constructors.pool(
             f"MaxPool{n}d", f"max_pool{n}d", padding, Setting("dilation", 1), ceil
         )
         divisor = () if n == 1 else (Setting("divisor_override", None),)
-        table[f"AvgPool{n}d"] = _pool(
+        table[f"AvgPool{n}d"] = constructors.pool(
             f"AvgPool{n}d", f"avg_pool{n}d", padding, ceil, counted, *divisor
         )
-        table[f"AdaptiveAvgPool{n}d"] = _plain(
+        table[f"AdaptiveAvgPool{n}d"] = constructors.plain(
             f"AdaptiveAvgPool{n}d", f"adaptive_avg_pool{n}d", Setting("output_size")
         )
-        table[f"ZeroPad{n}d"] = _pad(f"ZeroPad{n}d", "constant")
-        table[f"ConstantPad{n}d"] = _pad(f"ConstantPad{n}d", "constant")
-        table[f"ReflectionPad{n}d"] = _pad(f"ReflectionPad{n}d", "reflect")
-        table[f"ReplicationPad{n}d"] = _pad(f"ReplicationPad{n}d", "replicate")
-        table[f"CircularPad{n}d"] = _pad(f"CircularPad{n}d", "circular")
-    table["SyncBatchNorm"] = _stats_norm("SyncBatchNorm", "batch_norm", True, True)
+        table[f"ZeroPad{n}d"] = constructors.pad(f"ZeroPad{n}d", "constant")
+        table[f"ConstantPad{n}d"] = constructors.pad(f"ConstantPad{n}d", "constant")
+        table[f"ReflectionPad{n}d"] = constructors.pad(f"ReflectionPad{n}d", "reflect")
+        table[f"ReplicationPad{n}d"] = constructors.pad(f"ReplicationPad{n}d", "replicate")
+        table[f"CircularPad{n}d"] = constructors.pad(f"CircularPad{n}d", "circular")
+    table["SyncBatchNorm"] = constructors.stats_norm("SyncBatchNorm", "batch_norm", True, True)
     return table
 
 

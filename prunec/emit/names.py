@@ -1,7 +1,7 @@
 """Names: which names can stand in source as they are, and how the others are reached.
 
-Whatever comes from the model (attribute names, dict keys, class names) passes through here, so that nothing of it can
-become code: a name is either a plain identifier or a quoted string.
+Whatever comes from the model (attribute names, dict keys, class names) passes through here, so that
+nothing of it can become code: a name is either a plain identifier or a quoted string.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ RESERVED = frozenset({"torch", "nn", "F", "self", "load", "super", "range", "flo
 
 
 def is_plain(name: str) -> bool:
-    """Whether ``self.<name>`` is that very attribute: an identifier that Python neither folds nor mangles."""
+    """Whether ``self.<name>`` is that very attribute."""
     return is_identifier(name) and not hasattr(nn.Module, name)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ class Param:
     size: int | None = None
 
 
-@lru_cache(maxsize=None)
+@cache
 def params(op: str) -> tuple[Param, ...]:
     """The schema of ``aten.conv2d.default``, in order."""
     namespace, base, overload = op.split(".")

@@ -1,8 +1,9 @@
 """Shape: the tree of calls made such that every call can be written as one.
 
-A call stays a call if its caller holds the module, if all calls of the module do the same, and if it is what its kind
-of module does (``nn.Sequential`` chains). Any other call is dissolved: its operators are written by its caller. The
-root holds everything, so this always ends with a tree that can be written.
+A call stays a call if its caller holds the module, if all calls of the module do the same, and if
+it is what its kind of module does (``nn.Sequential`` chains). Any other call is dissolved: its
+operators are written by its caller. The root holds everything, so this always ends with a tree that
+can be written.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from prunec.emit import keys, leaves, tree
-from prunec.emit.body import Model
 from prunec.emit.construct import Construct
 from prunec.emit.expr import Expr
 from prunec.emit.hierarchy import CONTAINERS, Hierarchy, Kind, numbered
 from prunec.emit.simplify import Program
+from prunec.emit.steps import Model
 from prunec.emit.tree import Boundaries, Region
 from prunec.ir.graph import Ref
 
@@ -60,9 +61,7 @@ def _misfits(model: Model, root: Region) -> Iterator[Region]:
             if hierarchy.access(caller.path, region.path) is None:
                 leaf = kind is Kind.LEAF and not model.program.graph.module[region.path].weights
                 yield region if leaf or caller.path == "" else caller
-            elif kind is Kind.SEQUENTIAL and not is_chain(model, region):
-                yield region
-            elif (
+            elif (kind is Kind.SEQUENTIAL and not is_chain(model, region)) or (
                 kind in (Kind.LIST, Kind.DICT, Kind.PARAMETERS)
                 or not model.boundaries(region).outputs
             ):
@@ -89,7 +88,7 @@ def _chained(
 
 
 def is_chain(model: Model, region: Region) -> bool:
-    """Whether a call hands one value through all its children in turn, as ``nn.Sequential`` does."""
+    """Whether a call hands one value through its children in turn, as ``nn.Sequential`` does."""
     boundary = model.boundaries(region)
     if len(boundary.arguments) != 1 or len(boundary.outputs) != 1:
         return False

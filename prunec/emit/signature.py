@@ -1,4 +1,4 @@
-"""Signature: the parameters of the root's forward, what is taken out of them, and what forward returns."""
+"""Signature: the parameters of the model's forward, and what is taken out of them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from prunec.ir.graph import Dict_, Graph, Parameter, Ref, Sequence_, Tree, Weigh
 
 
 def parameters(graph: Graph) -> tuple[list[str], dict[str, Ref | WeightRef], list[str]]:
-    """The parameter list after ``self``, local names with the inputs that they hold, and the first statements.
+    """The parameters after ``self``, local names with what they hold, and the first statements.
 
-    Nested inputs are unpacked. A parameter that held a plain value when the model was traced keeps that value, and
-    forward refuses any other, for the graph was specialised to it.
+    Nested inputs are unpacked. A parameter that held a plain value when the model was traced keeps
+    that value, and forward refuses any other, for the graph was specialised to it.
     """
     shown: list[str] = []
     bound: dict[str, Ref | WeightRef] = {}

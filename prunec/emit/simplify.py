@@ -1,12 +1,12 @@
-"""Simplify: the graph as emission reads it, without dead values and without operators that do nothing.
+"""Simplify: the graph as emission reads it, without values and operators that do nothing.
 
-Run-time sizes are no statements of their own: ``x.shape[0]`` is written wherever it is needed, from whatever tensor
-at hand has that size. So `Program` keeps the `size` and ``scalar.*`` nodes apart.
+Run-time sizes are no statements of their own: ``x.shape[0]`` is written wherever it is needed, from
+whatever tensor at hand has that size. So `Program` keeps the `size` and ``scalar.*`` nodes apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -33,7 +33,7 @@ LAST = 2**63 - 1
 COPIES = frozenset({"alias", "lift_fresh", "lift_fresh_copy"})
 
 NEUTRAL: Mapping[str, int] = {"add": 0, "sub": 0, "mul": 1, "div": 1}
-"""Arithmetic with these numbers does nothing (but ``-0.0 + 0`` is ``0.0``, so only integers drop their zeros)."""
+"""Arithmetic with these does nothing (but ``-0.0 + 0`` is ``0.0``: only integers drop zeros)."""
 
 RANDOM = frozenset(
     {"dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "bernoulli"}
@@ -44,8 +44,8 @@ RANDOM = frozenset(
 class Program:
     """A graph to be written down.
 
-    ``nodes`` are live and in order, without those in ``scalars`` (run-time sizes) and without ``getitem``:
-    ``parts[node]`` are the names of a tuple's items, None for those that nobody reads.
+    ``nodes`` are live and in order, without those in ``scalars`` (run-time sizes) and without
+    ``getitem``: ``parts[node]`` are the names of a tuple's items, None for those that nobody reads.
     """
 
     graph: Graph
@@ -114,8 +114,9 @@ def run(graph: Graph) -> Program:
     scalars = _free_scalars(kept, graph)
     live = _live([n for n in kept if n.name not in scalars], output)
     parts = _parts(live, graph)
-    nodes = tuple(n for n in live if n.op != "getitem")
-    return Program(graph, nodes, scalars, parts, output)
+    nodes = [n for n in live if n.op != "getitem"]
+    nodes = _unbound(nodes, parts, graph, {r.name for r in leaves(output)})
+    return Program(graph, tuple(nodes), scalars, parts, output)
 
 
 def size_symbol(node: Node, types: Mapping[str, Type]) -> str | None:
@@ -163,7 +164,7 @@ def _is_module(node: Node) -> bool:
 
 
 def _repeated(node: Node, made: dict[object, Node]) -> Argument:
-    """The earlier value of an operator that the same call of a module applied to the same arguments.
+    """The earlier value of the same operator on the same arguments in the same call.
 
     Only what reads no weights: a layer that is called twice stays two calls.
     """
@@ -217,6 +218,55 @@ def _parts(nodes: Sequence[Node], graph: Graph) -> dict[str, tuple[str | None, .
             assert isinstance(index, int)
             found[source.name][index] = node.name
     return {name: tuple(parts) for name, parts in found.items()}
+
+
+def _unbound(
+    nodes: Sequence[Node],
+    parts: dict[str, tuple[str | None, ...]],
+    graph: Graph,
+    returned: Container[str],
+) -> list[Node]:
+    """Where each item of a dimension is selected once, take all at once (``q, k, v = x.unbind()``)."""
+    readers: dict[str, list[Node]] = {}
+    for node in nodes:
+        for ref in node.refs():
+            readers.setdefault(ref.name, []).append(node)
+    taken: dict[str, Node] = {}
+    for value, found in readers.items():
+        dim = _unbinds(graph.types[value], found)
+        if dim is not None and value not in returned and f"{value}_items" not in readers:
+            named = {_int(n.args[2]): n for n in found}
+            row = tuple(named[i] for i in range(len(found)))
+            args = (Ref(value),) if dim == 0 else (Ref(value), dim)
+            made = replace(
+                found[0],
+                name=f"{value}_items",
+                op="aten.unbind.int",
+                args=args,
+                kwargs=(),
+                type=tuple(n.type for n in row),
+            )
+            parts[made.name] = tuple(n.name for n in row)
+            taken.update({n.name: made for n in found})
+    return list(dict.fromkeys(taken.get(n.name, n) for n in nodes))
+
+
+def _unbinds(type_: Type, readers: Sequence[Node]) -> int | None:
+    """The dimension of which the readers select every item, from 0 on."""
+    if not isinstance(type_, TensorType) or any(schema.base(n.op) != "select" for n in readers):
+        return None
+    dims = {_int(n.args[1]) % type_.rank for n in readers}
+    scopes = {n.scope for n in readers}
+    if len(dims) != 1 or len(scopes) != 1 or any(not isinstance(n.args[2], int) for n in readers):
+        return None
+    dim = dims.pop()
+    complete = sorted(_int(n.args[2]) for n in readers) == list(range(type_.shape[dim]))
+    return dim if complete and type_.symbols[dim] is None and len(readers) > 1 else None
+
+
+def _int(argument: Argument) -> int:
+    assert isinstance(argument, int)
+    return argument
 
 
 def _resolve(argument: Argument, same: Mapping[str, Argument]) -> Argument:

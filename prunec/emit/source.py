@@ -9,8 +9,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from prunec.diagnostics import Diagnostic, PruneError
-from prunec.emit import classes, constants, hints, layout, names, shape, signature, simplify
-from prunec.emit.body import Body, Model, outputs_tree
+from prunec.emit import body, classes, constants, hints, layout, names, shape, signature, simplify
 from prunec.emit.classes import Class, Instance, Names
 from prunec.emit.construct import Construct
 from prunec.emit.expr import Expr, display, literal, quote
@@ -18,7 +17,8 @@ from prunec.emit.hierarchy import CONTAINERS, Hierarchy, Kind, numbered
 from prunec.emit.keys import Keys
 from prunec.emit.lines import Constructor
 from prunec.emit.shape import Shaped
-from prunec.emit.tree import Region
+from prunec.emit.steps import Model, output_of
+from prunec.emit.tree import Argument, Region
 from prunec.ir.graph import Graph, Ref, TensorType, WeightRef
 
 
@@ -30,7 +30,8 @@ def run(
     Args:
         class_name: name of the model's class.
         header: the text of the comment on top.
-        weights: tensors by name; short constants and non-persistent buffers among them are written out.
+        weights: tensors by name; short constants and non-persistent buffers among them are written
+        out.
 
     Raises:
         PruneError: P0701 for a class name that Python does not take.
@@ -47,9 +48,9 @@ def run(
     shown = constants.literals(graph, weights or {})
     shaped = _placed(shape.run(program, shown), shown)
     written = list(_classes(shaped, class_name, shown))
-    body = "\n\n\n".join(_class(shaped, c) for c in written)
+    text = "\n\n\n".join(_class(shaped, c) for c in written)
     loader = _loader(graph, class_name, shown)
-    parts = [f"{names.comment(header)}\n\n{_imports(body)}", body, loader]
+    parts = [f"{names.comment(header)}\n\n{_imports(text)}", text, loader]
     return "\n\n\n".join(parts) + "\n"
 
 
@@ -165,7 +166,7 @@ def _is_sequential(shaped: Shaped) -> bool:
 def _forward(shaped: Shaped, region: Region) -> list[str]:
     model = shaped.model
     boundary = model.boundaries(region)
-    given: dict[str, Ref | WeightRef] = {}
+    given: dict[str, Argument] = {}
     sizes: dict[str, str] = {}
     taken = Names(*names.RESERVED)
     for i, ref in enumerate((*boundary.inputs, *boundary.weights)):
@@ -173,11 +174,13 @@ def _forward(shaped: Shaped, region: Region) -> list[str]:
     for symbol, _ in boundary.sizes:
         sizes[symbol] = taken(names.local(symbol.lower()))
     shown = ["self", *given, *sizes.values()]
-    body = Body(model, region, given, outputs_tree(boundary)).write(sizes)
-    return [*layout.define("forward", shown), *body]
+    lines = body.run(model, region, given, output_of(boundary), sizes)
+    return [*layout.define("forward", shown), *lines]
 
 
-def _parameter(model: Model, ref: Ref | WeightRef, position: int) -> str:
+def _parameter(model: Model, ref: Argument, position: int) -> str:
+    if isinstance(ref, tuple):
+        return "features"
     if isinstance(ref, WeightRef):
         return names.local(ref.name.rpartition(".")[2])
     type_ = model.program.types[ref.name]
@@ -195,12 +198,12 @@ def _root_forward(shaped: Shaped) -> list[str]:
     lines = layout.define("forward", ["self", *shown])
     lines += [f"        {line}" for line in ([] if says is None else [says])]
     lines += [f"        {line}" for line in first]
-    return lines + Body(shaped.model, shaped.root, given, output).write({})
+    return lines + body.run(shaped.model, shaped.root, given, output, {})
 
 
-def _imports(body: str) -> str:
-    lines = ["import torch"] * bool(re.search(r"\btorch\.", body))
-    lines += ["import torch.nn.functional as F"] * bool(re.search(r"\bF\.", body))
+def _imports(text: str) -> str:
+    lines = ["import torch"] * bool(re.search(r"\btorch\.", text))
+    lines += ["import torch.nn.functional as F"] * bool(re.search(r"\bF\.", text))
     return "\n".join([*lines, "from torch import nn"])
 
 

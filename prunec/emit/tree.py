@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from typing import TypeAlias
 
+from prunec.emit import schema
 from prunec.emit.simplify import Program
 from prunec.ir.graph import Call, Node, Ref, TensorType, WeightRef, leaves
 
@@ -44,27 +46,36 @@ class Region:
 
 Item: TypeAlias = Node | Region
 
+Argument: TypeAlias = "Ref | WeightRef | tuple[Ref, ...]"
+"""What a call is given: a value, a weight that it cannot reach, or a list of values."""
+
 
 @dataclass(frozen=True)
 class Boundary:
     """What a call takes and returns, each in order.
 
-    ``inputs`` are tensors from outside, ``weights`` those parameters that the module cannot reach by itself, ``sizes``
-    the dynamic sizes that no input has, each with a run-time number that holds it.
+    ``inputs`` are tensors from outside; those that are only ever concatenated come as one list.
+    ``weights`` are parameters that the module cannot reach by itself, ``sizes`` the dynamic sizes
+    that no input has, each with a run-time number that holds it.
     """
 
-    inputs: tuple[Ref, ...]
+    inputs: tuple[Ref | tuple[Ref, ...], ...]
     weights: tuple[WeightRef, ...]
     sizes: tuple[tuple[str, Ref], ...]
     outputs: tuple[str, ...]
 
     @property
-    def arguments(self) -> tuple[Ref | WeightRef, ...]:
+    def arguments(self) -> tuple[Argument, ...]:
         return (*self.inputs, *self.weights, *(ref for _, ref in self.sizes))
 
 
+def flat(arguments: Iterable[Argument]) -> tuple[Ref | WeightRef, ...]:
+    """Arguments one by one."""
+    return tuple(r for a in arguments for r in (a if isinstance(a, tuple) else (a,)))
+
+
 def build(program: Program) -> Region:
-    """The tree of calls. A call that is torn apart by operators of another becomes part of its caller."""
+    """The tree of calls; a call that is torn apart by another becomes part of its caller."""
     root = Call("", program.graph.modules[0].cls if program.graph.modules else program.graph.name)
     region = Region(root, _group(program.nodes, 1))
     seen: dict[Call, int] = {}
@@ -75,7 +86,7 @@ def build(program: Program) -> Region:
 
 
 def dissolve(region: Region, unwanted: Callable[[Region], bool]) -> Region:
-    """Put the items of unwanted calls in the place of the call; the same region when there are none."""
+    """Put the items of unwanted calls in their place; the same region when there are none."""
     items: list[Item] = []
     for item in region.items:
         if not isinstance(item, Region):
@@ -93,7 +104,7 @@ class Boundaries:
     """Boundaries of regions of one tree; positions in the order of execution say who is inside."""
 
     def __init__(self, program: Program, reach: Callable[[str, str], bool]) -> None:
-        """``reach(path, weight)`` says whether the module at ``path`` holds the weight, itself or below."""
+        """``reach(path, weight)``: whether the module at ``path`` holds the weight."""
         self._program = program
         self._reach = reach
         self._position = {n.name: i for i, n in enumerate(program.nodes)}
@@ -121,18 +132,22 @@ class Boundaries:
     def _boundary(self, region: Region) -> Boundary:
         nodes = tuple(region.nodes())
         start = self._position[nodes[0].name]
-        reads = tuple(dict.fromkeys(r for n in nodes for r in self._program.reads(n)))
-        inputs = [r for r in reads if isinstance(r, Ref) and self._made_at.get(r.name, -1) < start]
+        counts = Counter(r for n in nodes for r in self._program.reads(n))
+        single = [r for r in counts if isinstance(r, Ref) and self._made_at.get(r.name, -1) < start]
         weights = [
-            r for r in reads if isinstance(r, WeightRef) and not self._reach(region.path, r.name)
+            r for r in counts if isinstance(r, WeightRef) and not self._reach(region.path, r.name)
         ]
         end = start + len(nodes)
         made = (v for n in nodes for v in self._program.results(n))
         outputs = tuple(v for v in made if self._last_read.get(v, -1) >= end)
-        return Boundary(tuple(inputs), tuple(weights), self._sizes(nodes, inputs), outputs)
+        inputs = _listed(region, single, counts) if region.path else tuple(single)
+        return Boundary(inputs, tuple(weights), self._sizes(nodes, inputs), outputs)
 
-    def _sizes(self, nodes: Sequence[Node], inputs: Sequence[Ref]) -> tuple[tuple[str, Ref], ...]:
-        known = {s for r in inputs for s in symbols(self._program, r.name)}
+    def _sizes(
+        self, nodes: Sequence[Node], inputs: Sequence[Argument]
+    ) -> tuple[tuple[str, Ref], ...]:
+        first = (r[0] if isinstance(r, tuple) else r for r in inputs)
+        known = {s for r in first for s in symbols(self._program, r.name)}
         missing: dict[str, Ref] = {}
         for node in nodes:
             for scalar in self._program.sizes(node):
@@ -150,6 +165,22 @@ class Boundaries:
             return
         for operand in node.refs():
             yield from self._atoms(operand)
+
+
+def _listed(
+    region: Region, inputs: Sequence[Ref], counts: Mapping[Ref | WeightRef, int]
+) -> tuple[Ref | tuple[Ref, ...], ...]:
+    """Inputs, those that one concatenation alone reads as a list in the place of their first."""
+    lists: dict[Ref, tuple[Ref, ...]] = {}
+    for node in region.items:
+        if isinstance(node, Node) and schema.base(node.op) in ("cat", "stack"):
+            items = node.args[0]
+            assert isinstance(items, tuple)
+            whole = tuple(i for i in items if isinstance(i, Ref) and i in inputs and counts[i] == 1)
+            if whole == items:
+                lists.update(dict.fromkeys(whole, whole))
+    found = (lists.get(r, r) for r in inputs)
+    return tuple(dict.fromkeys(found))
 
 
 def symbols(program: Program, value: str) -> tuple[str, ...]:

@@ -30,7 +30,9 @@ class Analysis:
     frozen: tuple[FrozenAxis, ...]
 
     def reasons(self) -> tuple[tuple[str, int], ...]:
-        """Each reason for a frozen axis with how many weight dimensions it freezes, the commonest first."""
+        """Each reason for a frozen axis with how many weight dimensions it freezes, the commonest
+        first.
+        """
         found = Counter(f.because.reason for f in self.frozen)
         return tuple(sorted(found.items(), key=lambda pair: (-pair[1], pair[0])))
 

@@ -1,4 +1,6 @@
-"""The report of a compile: what was removed, what it costs now, what was proved, what it does to accuracy."""
+"""The report of a compile: what was removed, what it costs now, what was proved, what it does to
+accuracy.
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def subject(found: Analysis, name: str) -> tuple[RenderableType, ...]:
     """A group by its name, or every module whose path matches a glob.
 
     Raises:
-        PruneError: P0510 when nothing has this name.
+        PruneError: P0506 when nothing has this name.
     """
     groups = [g for g in found.groups if g.name == name]
     if groups:
@@ -34,7 +34,7 @@ def subject(found: Analysis, name: str) -> tuple[RenderableType, ...]:
         known = [g.name for g in found.groups] + [m.path for m in found.graph.modules if m.path]
         raise PruneError(
             Diagnostic(
-                "P0510",
+                "P0506",
                 f"no group and no module with weights is called `{name}`",
                 help=nearest(name, known) or "`prunec groups FILE` lists the groups",
             )

@@ -1,4 +1,4 @@
-"""Diagnostics for people and for machines: text, JSON, SARIF 2.1.0 and GitHub's workflow commands."""
+"""Diagnostics for people and machines: text, JSON, SARIF 2.1.0, GitHub's workflow commands."""
 
 from __future__ import annotations
 

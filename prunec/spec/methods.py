@@ -48,7 +48,7 @@ class Random(ScoreMethod):
     """Channels in a random order: the baseline that every score should beat."""
 
     name = "random"
-    seed: int = Field(default=0, ge=0, lt=2**63, description="seed of the order")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="seed of the order")
 
 
 class L1(ScoreMethod):

@@ -224,6 +224,16 @@ class Spec(Node):
         return next((d for d in self.data if d.name == "evaluate"), None)
 
     @property
+    def selectors(self) -> tuple[Selector, ...]:
+        """Every selector: of targets, of prune rules, of freezes."""
+        parts = (
+            *(t.selector for t in self.targets),
+            *(p.selector for p in self.prunes),
+            *(f.selector for f in self.freezes),
+        )
+        return tuple(s for s in parts if s is not None)
+
+    @property
     def needs_data(self) -> bool:
         """Whether a score or a repair looks at calibration data."""
         return bool(self.repair) or any(p.chosen_score.needs_data for p in self.prunes)

@@ -59,7 +59,8 @@ def known_unit(value: tree.Number, legal: tuple[str, ...], faults: list[Diagnost
         return True
     named = [unit for unit in legal if unit]
     listed = f"units here are {', '.join(f'`{u}`' for u in named)}" if named else "leave it out"
-    hint = nearest(value.unit, named) or listed
+    cases = [unit for unit in named if unit.lower() == value.unit.lower()]
+    hint = nearest(value.unit, named) or (f"did you mean `{cases[0]}`?" if cases else listed)
     wrong = "there is no unit" if value.unit not in UNITS else "this number cannot have the unit"
     message = f"{wrong} `{value.unit}`"
     faults.append(Diagnostic("P0207", message, span=value.span, help=hint))

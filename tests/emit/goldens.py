@@ -1,4 +1,4 @@
-"""The golden cases of emission: each folder of tests/golden with a model.py that has ``example()``."""
+"""The golden cases of emission: folders of tests/golden with a model.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Random `.prune` texts: statements as token lists, spread over lines at random, with comments between."""
+"""Random `.prune` texts: statements as token lists, spread over lines at random, with comments
+between.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ emit   SlimResNet56 to "build/"
 
 names = st.sampled_from(["a", "b_1", "Conv2d", "x", "none", "inputs", "keep", "of", "größe"])
 numbers = st.sampled_from(["1", "50%", "600K", "1_000", "-2.5e-3", "1.5MiB", "20ms", "8"])
-strings = st.sampled_from(['"layer*.*.conv1"', '""', r'"a \"b\" \\ é"', '"# no comment"', '"' + 60 * "x" + '"'])
+strings = st.sampled_from(
+    ['"layer*.*.conv1"', '""', r'"a \"b\" \\ é"', '"# no comment"', '"' + 60 * "x" + '"']
+)
 comments = st.sampled_from(["#", "# why", '# "quoted" { ( not', "#!x"])
 
 
@@ -84,7 +88,9 @@ selectors = st.recursive(
     max_leaves=5,
 )
 within = _seq("in", _many(selectors, ","))
-inputs = _seq("input", _one(names), ":", _one(names), "[", _many(_one(names | numbers), ",", 0), "]")
+inputs = _seq(
+    "input", _one(names), ":", _one(names), "[", _many(_one(names | numbers), ",", 0), "]"
+)
 keep = _seq("keep", ">=", _one(numbers), _maybe(_seq(",", "multiple", "of", _one(numbers))))
 model_block = _seq("{", _many(_seq("weights", _one(strings)) | inputs, " ", 0), "}")
 prune_block = _seq("{", _many(within | _seq("score", calls) | keep, " ", 0), "}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from prunec.diagnostics import PruneError, Source
 from prunec.grammar import fmt, parse, parse_all
@@ -14,6 +14,7 @@ def fmt_text(text: str) -> str:
     return fmt(Source("x", text))
 
 
+@settings(max_examples=60)
 @given(texts())
 def test_meaning_and_comments_stay_and_twice_is_once(text: str) -> None:
     source = Source("x", text)
@@ -62,7 +63,9 @@ target params<=3 in not("a" or type B)and"c"
 data x=a:b
 data yy=a:b(c=1) solve dp
 """
-    assert fmt_text(messy) == """\
+    assert (
+        fmt_text(messy)
+        == """\
 model a.b:c(x=1, y=[1, 2, "a"]) { input x: float32[N, 3] }
 prune channels {}  # z
 # own
@@ -85,14 +88,18 @@ data x  = a:b
 data yy = a:b(c=1)
 solve dp
 """
+    )
 
 
 def test_long_lists_are_broken() -> None:
     globs = [f'"{letter * 28}"' for letter in "abcd"]
-    assert fmt_text(f"target macs <= 40% in {', '.join(globs)}") == f"""\
+    assert (
+        fmt_text(f"target macs <= 40% in {', '.join(globs)}")
+        == f"""\
 target macs <= 40% in {globs[0]}, {globs[1]},
               {globs[2]}, {globs[3]}
 """
+    )
 
 
 def test_a_faulty_text_is_not_formatted() -> None:

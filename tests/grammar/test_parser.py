@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prunec.diagnostics import PruneError, Source, Span
@@ -24,12 +24,8 @@ def codes(text: str) -> list[str]:
 
 
 def test_the_tour() -> None:
-    kinds = [type(s).__name__ for s in read(TOUR).statements]
-    assert kinds == ["Model", *["Data"] * 2, *["Target"] * 3, "Prune", *["Freeze"] * 2] + [
-        "Solve",
-        "Repair",
-        "Emit",
-    ]
+    kinds = " ".join(type(s).__name__ for s in read(TOUR).statements)
+    assert kinds == ("Model Data Data Target Target Target Prune Freeze Freeze Solve Repair Emit")
 
 
 def test_spans_point_at_what_they_name() -> None:
@@ -62,8 +58,7 @@ def test_values() -> None:
 
 
 def test_and_binds_before_or_and_not_before_and() -> None:
-    same = 'freeze {} "a" or (not "b" and "c")'.replace("{} ", "")
-    assert read('freeze "a" or not "b" and "c"') == read(same)
+    assert read('freeze "a" or not "b" and "c"') == read('freeze "a" or ((not "b") and "c")')
     assert read('freeze "a" or not "b" and "c"') != read('freeze ("a" or not "b") and "c"')
 
 
@@ -155,13 +150,13 @@ def test_line_ends_and_the_byte_order_mark_do_not_matter() -> None:
     assert decode("x", b"\xef\xbb\xbfsolve dp\r\n# a\rsolve lp").text == "solve dp\n# a\nsolve lp"
 
 
-@given(texts())
-def test_legal_texts_are_read(text: str) -> None:
-    found = parse_all(Source("x", text))
-    assert {d.code for d in found.faults} <= {"P0104"}
-
-
-@given(texts(), st.integers(0), st.sampled_from([*"{}()[]\"#$=,.:<>%", "\n", "model", ""]), st.integers(0, 9))
+@settings(max_examples=60)
+@given(
+    texts(),
+    st.integers(0),
+    st.sampled_from([*'{}()[]"#$=,.:<>%', "\n", "model", ""]),
+    st.integers(0, 9),
+)
 def test_broken_texts_end_in_diagnostics(text: str, at: int, put: str, drop: int) -> None:
     at %= len(text) + 1
     found = parse_all(Source("x", text[:at] + put + text[at + drop :]))

@@ -18,16 +18,14 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Recipe:
-    """A network: its kind of input, its width at the start, and its stages (name, argument) in
-    order.
-    """
+    """A network: its kind of input, its first width, and its stages (name, argument) in order."""
 
     kind: str
     width: int
     stages: tuple[tuple[str, int], ...]
 
     def build(self) -> tuple[nn.Module, tuple[Tensor, ...]]:
-        """The module, in eval mode, with random weights and running statistics, and example inputs."""
+        """The module, in eval mode, with random weights and statistics, and example inputs."""
         generator = torch.Generator().manual_seed(len(self.stages))
         module: nn.Module = Images(self) if self.kind == "images" else Tokens(self)
         with torch.no_grad():

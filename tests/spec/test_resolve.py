@@ -117,7 +117,12 @@ def test_as_dict_is_json_with_every_default() -> None:
 
 @pytest.mark.parametrize(
     ("percent", "whole", "most", "least"),
-    [("29", 100, 29, 29), ("33.3", 10, 3, 4), ("100", 7, 7, 7), ("0.1", 10**18 + 1, 10**15, 10**15 + 1)],
+    [
+        ("29", 100, 29, 29),
+        ("33.3", 10, 3, 4),
+        ("100", 7, 7, 7),
+        ("0.1", 10**18 + 1, 10**15, 10**15 + 1),
+    ],
 )
 def test_shares_are_exact(percent: str, whole: int, most: int, least: int) -> None:
     share = Share(percent=Decimal(percent))
@@ -132,8 +137,9 @@ def test_amounts_print_as_they_are_written() -> None:
 
 def test_values_of_the_users_code() -> None:
     found = spec(
-        'target macs <= 9 data evaluate = a:b(i=3, k=2K, h=1.5K, f=2.0, p=25%, t=20ms, n=-1, b=4KiB, '
-        "s=\"x\", y=true, z=none, l=[1, [2]])"
+        "target macs <= 9 "
+        "data evaluate = a:b(i=3, k=2K, h=1.5K, f=2.0, p=25%, t=20ms, n=-1, b=4KiB, "
+        's="x", y=true, z=none, l=[1, [2]])'
     )
     assert found.evaluate is not None
     values = found.evaluate.factory.kwargs

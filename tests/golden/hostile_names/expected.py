@@ -17,8 +17,7 @@ class Slim(nn.Module):
     def forward(self, self_, F_):
         """Return a dict of the original's output fields."""
         x = getattr(self, '"); import os; ("')(getattr(self, "class")(self_))
-        x = self.torch(x * getattr(self, "0")) + getattr(self, "a b\n")
-        it_s = self.groups["it's"](x)
+        it_s = self.groups["it's"](self.torch(x * getattr(self, "0")) + getattr(self, "a b\n"))
         return {'"); import os; ("': it_s, "F": F_}
 
 

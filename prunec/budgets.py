@@ -1,0 +1,36 @@
+"""Budgets: the spec's targets and the selected groups, as the problem that the allocator solves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from prunec.ir.plan import Ranking
+from prunec.passes import cost
+from prunec.passes.allocate import Budget, Problem
+from prunec.passes.cost import Costs
+from prunec.selection import Selection
+from prunec.spec import Spec, Target, select, text
+from prunec.spec.suggest import Modules
+from prunec.understand import Understood
+
+
+def problem(
+    spec: Spec, model: Understood, chosen: Selection, rankings: Mapping[str, Ranking]
+) -> Problem:
+    """What the allocator is asked. Shares of a target are of what the dense model costs."""
+    costs = cost.run(model.traced.graph, model.axes)
+    modules = tuple((m.path, m.cls) for m in model.traced.graph.modules)
+    budgets = tuple(_budget(target, costs, modules) for target in spec.targets)
+    return Problem(model.groups, rankings, costs, budgets, chosen.widths())
+
+
+def _budget(target: Target, costs: Costs, modules: Modules) -> Budget:
+    scope = None if target.selector is None else frozenset(select(target.selector, modules))
+    return Budget(
+        metric=target.metric,
+        bound=target.bound(costs.total(target.metric, scope=scope)),
+        text=str(target),
+        scope=scope,
+        where=None if target.selector is None else text(target.selector),
+        span=target.span,
+    )

@@ -1,0 +1,184 @@
+"""Render: the expression of one term, in the names of the forward that it stands in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from prunec.emit import calls, expr, index, schema, spellings
+from prunec.emit.expr import ATOM, Expr
+from prunec.emit.locals import Locals
+from prunec.emit.simplify import size_symbol
+from prunec.emit.steps import Append, Loop, Model, Term
+from prunec.emit.tree import Region
+from prunec.ir.graph import (
+    Argument,
+    Dict_,
+    Node,
+    Ref,
+    ScalarType,
+    Sequence_,
+    TensorType,
+    Tree,
+    Type,
+    WeightRef,
+)
+
+
+@dataclass(kw_only=True, eq=False)
+class Renderer:
+    """Renders terms. Dynamic sizes that no tensor at hand has are noted in ``missing``.
+
+    ``sizes`` are local names of dynamic sizes, ``weights`` those of weights that were passed in,
+    ``lists`` names that hold several tensors.
+    """
+
+    model: Model
+    path: str
+    locals: Locals
+    sizes: Mapping[str, str]
+    weights: dict[str, str] = field(default_factory=dict)
+    lists: dict[tuple[Argument, ...], str] = field(default_factory=dict)
+    missing: dict[str, None] = field(default_factory=dict)
+    term: Term | None = None
+
+    def run(self, term: Term, output: Tree) -> Expr:
+        """A term's expression; ``output`` is what a return statement returns."""
+        outer, self.term = self.term, term
+        try:
+            match term.step.act:
+                case None:
+                    return self._returned(output)
+                case Region(path=path) as region:
+                    head = self.model.hierarchy.access(self.path, path)
+                    assert head is not None
+                    return expr.call(head, map(self.show, self.model.boundaries(region).arguments))
+                case Node() as node:
+                    return self._operator(term, node)
+                case Loop() | Append():
+                    raise AssertionError("no expression")
+        finally:
+            self.term = outer
+
+    def show(self, argument: Argument) -> Expr:
+        match argument:
+            case Ref(name=name) if self.term is not None and name in self.term.inner:
+                return self.run(self.term.inner[name], None)
+            case Ref(name=name) if name in self.model.program.scalars:
+                return self._number(argument)
+            case Ref(name=name):
+                return Expr(self.locals.name_of[name])
+            case WeightRef(name=name):
+                reached = self.model.hierarchy.weight(self.path, name)
+                return Expr(self.weights[name] if reached is None else reached)
+            case tuple() if argument in self.lists:
+                return Expr(self.lists[argument])
+            case tuple():
+                plain = all(isinstance(a, int) or self._is_number(a) for a in argument)
+                return expr.display(map(self.show, argument), "()" if plain and argument else "[]")
+            case _:
+                return expr.literal(argument)
+
+    def number(self, argument: Argument) -> Expr | None:
+        shown = self.model.literals.get(argument.name) if isinstance(argument, WeightRef) else None
+        bare = shown is not None and len(shown.items) == 1 and shown.items[0].bracket is None
+        return shown.items[0] if shown is not None and bare else None
+
+    def type(self, argument: Argument) -> Type:
+        if isinstance(argument, WeightRef):
+            return self.model.program.graph.weight[argument.name].type
+        return self.model.program.types[argument.name] if isinstance(argument, Ref) else None
+
+    def dtype(self, name: str) -> Expr:
+        if "float" in name:
+            for local, type_ in self._tensors():
+                if type_.dtype == name:
+                    return Expr(f"{local}.dtype")
+        return Expr(f"torch.{name}")
+
+    def device(self) -> Expr | None:
+        local = next((local for local, _ in self._tensors()), None)
+        return None if local is None else Expr(f"{local}.device")
+
+    def _tensors(self) -> Iterator[tuple[str, TensorType]]:
+        for local in self.locals.at_hand(self.term):
+            type_ = self.model.program.types[self.locals.bound[local]]
+            if isinstance(type_, TensorType):
+                yield local, type_
+
+    def _is_number(self, argument: Argument) -> bool:
+        known = self.model.program.types
+        return isinstance(argument, Ref) and isinstance(known[argument.name], ScalarType)
+
+    def _number(self, scalar: Ref) -> Expr:
+        node = self.model.program.scalars[scalar.name]
+        if node.op != "size":
+            return calls.scalar(node, self.show)
+        symbol = size_symbol(node, self.model.program.types)
+        assert isinstance(node.type, ScalarType)
+        if symbol is None:
+            return expr.literal(node.type.example)
+        if symbol in self.sizes:
+            return Expr(self.sizes[symbol])
+        for local, type_ in self._tensors():
+            if symbol in type_.symbols:
+                return Expr(f"{local}.shape[{type_.symbols.index(symbol)}]")
+        self.missing[symbol] = None
+        return Expr("?")
+
+    def _operator(self, term: Term, node: Node) -> Expr:
+        base = schema.base(node.op)
+        chained = any(map(_is_index, term.inner.values()))
+        if base in index.OPS and (base != "unsqueeze" or chained):
+            source, entries = self._subscript(term)
+            return index.render(source, entries, self.show)
+        shown = calls.spell(node, self)
+        parts = self.model.program.parts.get(node.name)
+        if parts is None or sum(p is not None for p in parts) != 1:
+            return shown
+        place = next(i for i, p in enumerate(parts) if p is not None)
+        if place == 0 and base in spellings.FIRST_ONLY:
+            return shown
+        return Expr(f"{shown.at(ATOM)}[{place}]")
+
+    def _subscript(self, term: Term) -> tuple[Expr, tuple[index.Entry, ...]]:
+        """The base of a chain of subscripts, and what they come to together."""
+        node = term.step.act
+        assert isinstance(node, Node)
+        source = node.args[0]
+        inner = term.inner.get(source.name) if isinstance(source, Ref) else None
+        if inner is not None and _is_index(inner):
+            base, entries = self._subscript(inner)
+            both = index.extend(entries, node)
+            if both is not None:
+                return base, both
+        type_ = self.type(source)
+        assert isinstance(type_, TensorType)
+        single = index.extend(index.whole(type_.rank), node)
+        assert single is not None
+        outer, self.term = self.term, term
+        try:
+            return self.show(source), single
+        finally:
+            self.term = outer
+
+    def _returned(self, tree: Tree) -> Expr:
+        """The expression of a returned structure; a tuple goes without parentheses."""
+        shown = self._structure(tree)
+        if isinstance(tree, Sequence_) and tree.kind == "tuple" and len(tree.items) > 1:
+            text = ", ".join(i.text for i in shown.items)
+            return Expr(text, shown.level, "", shown.items, "()")
+        return shown
+
+    def _structure(self, tree: Tree) -> Expr:
+        match tree:
+            case Sequence_(kind=kind, items=items):
+                return expr.display(map(self._structure, items), "()" if kind == "tuple" else "[]")
+            case Dict_(items=pairs):
+                return expr.display([expr.pair(k, self._structure(v)) for k, v in pairs], "{}")
+            case leaf:
+                return self.show(leaf)
+
+
+def _is_index(term: Term) -> bool:
+    return isinstance(term.step.act, Node) and schema.base(term.step.act.op) in index.OPS

@@ -1,0 +1,36 @@
+"""Understanding: a model's graph, axes and groups, without data and without a spec's wishes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prunec import trace
+from prunec.ir.group import Axes, Group
+from prunec.passes import axes, group
+from prunec.prepare import Stage, Subject, quiet
+from prunec.report import analysis
+from prunec.report.analysis import Analysis
+from prunec.trace import Traced
+
+
+@dataclass(frozen=True, eq=False)
+class Understood:
+    """A model and all that is known of it."""
+
+    subject: Subject
+    traced: Traced
+    axes: Axes
+    groups: tuple[Group, ...]
+
+    @property
+    def analysis(self) -> Analysis:
+        return analysis.run(self.traced.graph, self.axes, self.groups)
+
+
+def run(subject: Subject, stage: Stage = quiet) -> Understood:
+    """Trace a model, solve its axes and find its groups."""
+    stage("tracing")
+    traced = trace.run(subject.module, subject.args, subject.kwargs, dynamic=subject.dynamic)
+    stage("solving axes")
+    solved = axes.run(traced.graph)
+    return Understood(subject, traced, solved, group.run(traced.graph, solved))
