@@ -2,9 +2,10 @@
 
     python -m examples.benchmarks.analysis
 
-Both sides run in turn in one process, five times after a warm-up; medians and their ratio are printed. The growth of
-axis inference is measured on residual chains of 100 to 10,000 nodes. Tracing is left out on our side and included in the
-peer's, whose graph is built from a backward pass and cannot be had apart; the time of `torch.export` is printed beside.
+Both sides run in turn in one process, five times after a warm-up; medians and their ratio are
+printed. The growth of axis inference is measured on residual chains of 100 to 10,000 nodes. Tracing
+is left out on our side and included in the peer's, whose graph is built from a backward pass and
+cannot be had apart; the time of `torch.export` is printed beside.
 """
 
 from __future__ import annotations

@@ -33,11 +33,15 @@ def group_norm(site: Site) -> Tensor:
 
     A group that is removed whole has no mean: its channels are removed too, and hold anything.
     """
-    x, parts = site.tensor("input"), (site.args["num_groups"], -1)
-    keep = site.weight("input", range(1, x.dim())).expand(1, *x.shape[1:]).unflatten(1, parts)
+    x, groups = site.tensor("input"), site.args["num_groups"]
+    keep = _parted(site.weight("input", range(1, x.dim())).expand(1, *x.shape[1:]), groups)
     dims = range(2, x.dim() + 1)
-    result = _normalised(x.unflatten(1, parts), keep, dims, site.args["eps"])
+    result = _normalised(_parted(x, groups), keep, dims, site.args["eps"])
     return _channelwise(site, result.flatten(1, 2))
+
+
+def _parted(value: Tensor, groups: int) -> Tensor:
+    return value.reshape(value.shape[0], groups, -1, *value.shape[2:])
 
 
 def batch_norm(site: Site) -> Any:

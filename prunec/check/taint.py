@@ -77,12 +77,12 @@ def outputs(value: Any) -> list[Tensor]:
 def _perturbed(
     tensor: Tensor, dim: int, index: int, magnitude: float, generator: torch.Generator
 ) -> Tensor:
-    """A copy with one slice changed; along an index tensor the values are moved about."""
+    """A copy with one slice changed; integers and flags to others that occur."""
     changed = tensor.clone()
     part = changed.select(dim, index)
     if not tensor.is_floating_point():
-        limit = int(tensor.max()) + 1
-        part.copy_((part + 1) % max(limit, 1))
+        low, high = tensor.min(), tensor.max()
+        part.copy_(high if magnitude > 1 else low if magnitude < 0 else (part + 1) % (high + 1))
         return changed
     noise = torch.rand(part.shape, generator=generator, dtype=part.dtype) + 0.5
     part.add_(magnitude * noise)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from contextlib import suppress
 
 import typer
 
@@ -19,6 +20,8 @@ def guarded(app: typer.Typer, argv: list[str]) -> int:
     try:
         code = app(argv, prog_name="prunec", standalone_mode=False)
         sys.stdout.flush()
+        if code == INTERRUPTED:  # newer versions of typer catch it themselves
+            console.say("interrupted")
         return code if isinstance(code, int) else CLEAN
     except PruneError as error:
         console.diagnose(error.diagnostics)
@@ -31,7 +34,8 @@ def guarded(app: typer.Typer, argv: list[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of stdout has gone; what is left in the buffer must not be flushed at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return CLEAN
     except InternalError as error:
         console.say(f"{error}{_place(error)}")

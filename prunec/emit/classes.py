@@ -145,6 +145,7 @@ def _parameter_names(sets: Sequence[Sequence[tuple[int, Path, Arg]]], model: Ins
     single one between is ``mid_...``.
     """
     nouns = [_noun({arg.noun for _, _, arg in settings}, settings[0][2].noun) for settings in sets]
+    nouns = [f"mid_{n}" if {f"in_{n}", f"out_{n}"} <= set(nouns) else n for n in nouns]
     names: list[str] = []
     for i, noun in enumerate(nouns):
         rivals = [j for j, other in enumerate(nouns) if other == noun]

@@ -17,7 +17,7 @@ from prunec.ir.graph import Argument, TensorType
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known of a module: class, weights by local name, its operator's arguments, settings."""
+    """What is known of a module: class, weights by local name, operator's arguments, settings."""
 
     cls: str
     weights: Mapping[str, TensorType]
@@ -54,7 +54,7 @@ class Leaf:
 
 @dataclass(frozen=True)
 class Setting:
-    """A constructor's parameter, positional without a default; ``source`` is the operator's name."""
+    """A constructor's parameter, positional without a default; ``source``: the operator's name."""
 
     name: str
     default: Any = MISSING
@@ -281,12 +281,12 @@ def upsample(seen: Seen) -> Construct | None:
 def pad(cls: str, mode: str) -> Leaf:
     def build(seen: Seen) -> Construct | None:
         value = seen.get("value", 0)
-        given = (_argument(square(seen.get("padding", 0, "pad")), "padding"),)
+        given = [_argument(square(seen.get("padding", 0, "pad")), "padding")]
         if cls.startswith("Constant"):
-            given = (*given, _argument(value, "value"))
+            given.append(_argument(value, "value"))
         elif mode == "constant" and value not in (0, None):
             return None
-        return Construct(f"nn.{cls}", given) if seen.get("mode", mode) == mode else None
+        return Construct(f"nn.{cls}", tuple(given)) if seen.get("mode", mode) == mode else None
 
     return Leaf(("pad",), build, frozenset({"pad", "mode", "value"}))
 

@@ -12,8 +12,9 @@ ARITHMETIC = frozenset({"add", "sub", "mul", "div", "rsub"})
 
 TRANSPARENT = frozenset(
     """
-    view reshape flatten unflatten transpose permute contiguous expand unsqueeze squeeze slice select
-    chunk split split_with_sizes unbind roll to clone relu gelu silu sigmoid tanh dropout mul div
+    view reshape flatten unflatten transpose permute contiguous expand unsqueeze squeeze slice
+    select chunk split split_with_sizes unbind roll to clone relu gelu silu sigmoid tanh dropout
+    mul div
     """.split()
 )
 """Operators whose result is still named after their first argument."""

@@ -51,7 +51,7 @@ def _is_whole(module: Module, leaf: Leaf) -> bool:
 
 def _weights(graph: Graph, module: Module) -> dict[str, TensorType]:
     full = {n: w.type for w in graph.weights for n in (w.name, *w.ties)}
-    return {local: full[join(module.path, local)] for local in module.weights}  # type: ignore[misc]
+    return {local: full[join(module.path, local)] for local in module.weights}
 
 
 def _call(

@@ -106,7 +106,7 @@ def is_chain(model: Model, region: Region) -> bool:
     order = [p for _, p in model.hierarchy.children(region.path)]
     silent = [p for p in order if p not in called]
     return (
-        value.name == boundary.outputs[0]
+        value == Ref(boundary.outputs[0])
         and [p for p in order if p in called] == called
         and bool(module.children)
         and not any(_holds_weights(model, p) for p in silent)

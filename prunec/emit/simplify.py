@@ -226,7 +226,7 @@ def _unbound(
     graph: Graph,
     returned: Container[str],
 ) -> list[Node]:
-    """Where each item of a dimension is selected once, take all at once (``q, k, v = x.unbind()``)."""
+    """Where each item of a dimension is selected, take all at once (``q, k = x.unbind()``)."""
     readers: dict[str, list[Node]] = {}
     for node in nodes:
         for ref in node.refs():

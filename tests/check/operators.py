@@ -14,7 +14,7 @@ from torch.nn import functional as F
 Call: TypeAlias = tuple[Callable[..., Any], tuple[tuple[int, ...] | Tensor, ...]]
 A: Any = torch.ops.aten
 ROWS = torch.tensor([2, 0, 1])
-BITS = torch.tensor([[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 1]]).bool()
+BITS = torch.tensor([[1, 0, 1], [0, 1, 0], [1, 1, 0], [0, 1, 1]]).bool()
 X, IMAGE, LINE, VOLUME = ((2, 6, 5),), ((2, 4, 6, 6),), ((2, 4, 6),), ((2, 3, 4, 4, 4),)
 
 
