@@ -19,7 +19,18 @@ import torch
 from torch import nn
 
 from prunec import trace
-from prunec.ir.graph import Call, Graph, Input, Module, Node, Ref, TensorType, Weight, WeightRef
+from prunec.ir.graph import (
+    Argument,
+    Call,
+    Graph,
+    Input,
+    Module,
+    Node,
+    Ref,
+    TensorType,
+    Weight,
+    WeightRef,
+)
 from prunec.passes import axes, group
 
 REPEATS = 5
@@ -63,59 +74,45 @@ def _all_groups(model: nn.Module, example: torch.Tensor) -> int:
 
 def chain(nodes: int, width: int = 64) -> Graph:
     """A residual chain of about so many nodes: conv, batch norm, relu, add."""
-    kind = TensorType((7, width, 8, 8), "float32", ("N", None, None, None))
-    root = (Call("", "Chain"),)
-    made: list[Node] = []
-    weights: list[Weight] = []
-    value = "x"
-    stem = _convolution(made, weights, "stem", value, (width, 3, 3, 3), kind, root)
-    value = stem
+    made = _Chain(TensorType((7, width, 8, 8), "float32", ("N", None, None, None)))
+    value = made.convolution("stem", "x", (width, 3, 3, 3))
     for block in range(nodes // 4):
-        inner = _convolution(made, weights, f"b{block}", value, (width, width, 3, 3), kind, root)
-        relu = Node(f"relu{block}", "aten.relu.default", (Ref(inner),), type=kind, scope=root)
-        add = Node(
-            f"add{block}", "aten.add.Tensor", (Ref(value), Ref(relu.name)), type=kind, scope=root
-        )
-        made += [relu, add]
-        value = add.name
+        inner = made.convolution(f"b{block}", value, (width, width, 3, 3))
+        relu = made.node(f"relu{block}", "aten.relu.default", Ref(inner))
+        value = made.node(f"add{block}", "aten.add.Tensor", Ref(value), Ref(relu))
     given = Input("x", TensorType((7, 3, 8, 8), "float32", ("N", None, None, None)))
-    return Graph(
-        "Chain", (), (given,), tuple(weights), tuple(made), Ref(value), (Module("", "Chain"),)
-    )
+    root = (Module("", "Chain"),)
+    return Graph("Chain", (), (given,), tuple(made.weights), tuple(made.nodes), Ref(value), root)
 
 
-def _convolution(
-    made: list[Node],
-    weights: list[Weight],
-    name: str,
-    source: str,
-    shape: tuple[int, ...],
-    kind: TensorType,
-    scope: tuple[Call, ...],
-) -> str:
-    """Append a convolution and its batch norm; the name of the result."""
-    weights.append(Weight(f"{name}.weight", TensorType(shape, "float32"), "parameter"))
-    weights += [
-        Weight(f"{name}_bn.{part}", TensorType((shape[0],), "float32"), "parameter")
-        for part in ("weight", "bias", "running_mean", "running_var")
-    ]
-    conv = Node(
-        f"{name}_conv",
-        "aten.conv2d.default",
-        (Ref(source), WeightRef(f"{name}.weight"), None, (1, 1), (1, 1)),
-        type=kind,
-        scope=scope,
-    )
-    parts = [WeightRef(w.name) for w in weights[-4:]]
-    norm = Node(
-        f"{name}_norm",
-        "aten.batch_norm.default",
-        (Ref(conv.name), *parts, False, 0.1, 1e-5, True),
-        type=kind,
-        scope=scope,
-    )
-    made += [conv, norm]
-    return norm.name
+class _Chain:
+    """Nodes of one type, and the weights that they read."""
+
+    def __init__(self, kind: TensorType) -> None:
+        self.kind = kind
+        self.nodes: list[Node] = []
+        self.weights: list[Weight] = []
+
+    def node(self, name: str, op: str, *args: Argument) -> str:
+        self.nodes.append(Node(name, op, args, type=self.kind, scope=(Call("", "Chain"),)))
+        return name
+
+    def weight(self, name: str, shape: tuple[int, ...]) -> WeightRef:
+        self.weights.append(Weight(name, TensorType(shape, "float32"), "parameter"))
+        return WeightRef(name)
+
+    def convolution(self, name: str, source: str, shape: tuple[int, ...]) -> str:
+        """A convolution and its batch norm; the name of the result."""
+        kernel = self.weight(f"{name}.weight", shape)
+        conv = self.node(
+            f"{name}_conv", "aten.conv2d.default", Ref(source), kernel, None, (1, 1), (1, 1)
+        )
+        parts = [
+            self.weight(f"{name}_bn.{part}", shape[:1])
+            for part in ("weight", "bias", "running_mean", "running_var")
+        ]
+        rest = (False, 0.1, 1e-5, True)
+        return self.node(f"{name}_norm", "aten.batch_norm.default", Ref(conv), *parts, *rest)
 
 
 def _torchvision(name: str) -> nn.Module:

@@ -8,7 +8,8 @@ from torch import nn
 # Operators of detection heads for which torchvision registers fake kernels when it is imported.
 _OPERATORS = (
     "nms qnms roi_align qroi_align ps_roi_align roi_pool ps_roi_pool deform_conv2d "
-    "_roi_align_backward _ps_roi_align_backward _roi_pool_backward _ps_roi_pool_backward _deform_conv2d_backward"
+    "_roi_align_backward _ps_roi_align_backward _roi_pool_backward _ps_roi_pool_backward "
+    "_deform_conv2d_backward"
 ).split()
 
 

@@ -1,4 +1,4 @@
-"""Axis inference on small modules: which channels are coupled, which are free, which stay and why."""
+"""Axis inference on small modules: which channels are coupled, which stay, and why."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ def test_zero_padded_shortcuts_separate_the_padding_from_the_stream() -> None:
     assert {g.size for g in groups.values()} == {8, 4}
     stream = next(g for g in groups.values() if g.size == 8)
     assert stream.producers == ("stem", "branch")
-    assert sorted(g.name for g in groups.values() if g.size == 4) == ["branch[0:4]", "branch[12:16]"]
+    padded = sorted(g.name for g in groups.values() if g.size == 4)
+    assert padded == ["branch[0:4]", "branch[12:16]"]
 
 
 class Shuffle(nn.Module):
@@ -165,7 +166,10 @@ class Grouped(nn.Module):
 
 def test_a_grouped_convolution_factors_its_channels() -> None:
     _, groups = infer(Grouped(), IMAGE)
-    sizes = {frozenset(p.weight for p in g.places if p.weight.endswith("weight")): g for g in groups.values()}
+    sizes = {
+        frozenset(p.weight for p in g.places if p.weight.endswith("weight")): g
+        for g in groups.values()
+    }
     whole = sizes[frozenset({"a.weight", "g.weight", "n.weight", "b.weight"})]
     inside = sizes[frozenset({"a.weight", "g.weight"})]
     out = sizes[frozenset({"g.weight", "n.weight", "b.weight"})]
@@ -217,7 +221,7 @@ class GroupedQueries(nn.Module):
             m(x).view(n, t, -1, self.width).transpose(1, 2) for m in (self.q, self.k, self.v)
         )
         times = self.heads // self.shared
-        k, v = self.rotate(k), v
+        k = self.rotate(k)
         k = k[:, :, None].expand(n, self.shared, times, t, self.width).reshape(n, -1, t, self.width)
         v = v[:, :, None].expand(n, self.shared, times, t, self.width).reshape(n, -1, t, self.width)
         y = F.scaled_dot_product_attention(self.rotate(q), k, v)
@@ -252,7 +256,8 @@ class Fused(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.embed(x) + self.position
         n, t, c = x.shape
-        q, k, v = self.qkv(self.norm(x)).reshape(n, t, 3, 3, c // 3).permute(2, 0, 3, 1, 4).unbind(0)
+        qkv = self.qkv(self.norm(x)).reshape(n, t, 3, 3, c // 3)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         attention = ((q * 0.5) @ k.transpose(-2, -1)).softmax(-1)
         return self.head((x + self.proj((attention @ v).transpose(1, 2).reshape(n, t, c)))[:, 0])
 
@@ -260,7 +265,8 @@ class Fused(nn.Module):
 def test_fused_attention_shares_heads_and_a_norm_mixes_the_stream() -> None:
     _, groups = infer(Fused(), torch.zeros(2, 5, 7))
     stream = next(g for g in groups.values() if "embed" in g.producers)
-    assert {("position", 2), ("norm.weight", 0), ("qkv.weight", 1), ("proj.weight", 0)} <= places(stream)
+    along = {("position", 2), ("norm.weight", 0), ("qkv.weight", 1), ("proj.weight", 0)}
+    assert along <= places(stream)
     assert not stream.exact
     assert sorted(g.size for g in groups.values() if "qkv" in g.producers) == [3, 4]
 
