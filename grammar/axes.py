@@ -119,7 +119,7 @@ class _Builder(Transformer[Token, list[Signature]]):
     def product(self, *names: Token) -> Factors:
         return Factors(tuple(map(str, names)))
 
-    def ellipsis(self) -> Ellipsis_:
+    def ellipsis(self, _: Token) -> Ellipsis_:
         return Ellipsis_()
 
     def run(self, name: Token) -> Run:

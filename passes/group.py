@@ -31,8 +31,12 @@ def run(graph: Graph, axes: Axes) -> tuple[Group, ...]:
             for atom in inside[id(axis)]:
                 found.setdefault(atom, []).append(place)
     order = _order(graph)
-    groups = (_group(free[atom], places, axes, order) for atom, places in found.items())
+    spreads = {n.name for n in graph.nodes if n.op.rpartition(".")[0] in _SPREADS}
+    groups = (_group(free[atom], places, axes, order, spreads) for atom, places in found.items())
     return _distinct(tuple(groups))
+
+
+_SPREADS = frozenset({"aten.std", "aten.var", "aten.std_mean", "aten.var_mean"})
 
 
 def module_of(weight: str) -> str:
@@ -49,7 +53,9 @@ def _order(graph: Graph) -> dict[str, int]:
     return order
 
 
-def _group(atom: Atom, places: list[Place], axes: Axes, order: Mapping[str, int]) -> Group:
+def _group(
+    atom: Atom, places: list[Place], axes: Axes, order: Mapping[str, int], spreads: set[str]
+) -> Group:
     places = sorted(places, key=lambda p: order.get(p.weight, -1))
     producers = _modules(p for p in places if p.role == "produce")
     kind = axes.kinds.get(atom.id, "channels")
@@ -61,6 +67,7 @@ def _group(atom: Atom, places: list[Place], axes: Axes, order: Mapping[str, int]
         producers=producers,
         consumers=_modules(p for p in places if p.role == "consume"),
         mixing=axes.mixing.get(atom.id, ()),
+        least=min(atom.size, 2) if spreads & {*axes.mixing.get(atom.id, ())} else 1,
     )
 
 

@@ -47,7 +47,9 @@ class Selection:
     def widths(self) -> dict[str, tuple[int, ...]]:
         """The widths that each group may have, by its name."""
         return {
-            g.name: allowed_widths(g.size, rule.prune.least(g.size), rule.prune.multiple_of)
+            g.name: allowed_widths(
+                g.size, max(g.least, rule.prune.least(g.size)), rule.prune.multiple_of
+            )
             for rule in self.rules
             for g in rule.groups
         }

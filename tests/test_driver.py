@@ -1,4 +1,4 @@
-"""The whole road on small models: what it gives, what it refuses, and that a refusal leaves nothing."""
+"""The whole road on small models: what it gives, what it refuses, that a refusal leaves nothing."""
 
 from __future__ import annotations
 

@@ -20,8 +20,9 @@ def reshape(site: Site) -> Value:
         case "reshape":
             count_sizes(site, "shape", result)
         case "unflatten":
-            start = site.dimension(site.integer("dim"), len(site.dims("self")))
-            count_sizes(site, "sizes", result[start:])
+            rank = len(site.dims("self"))
+            start = site.dimension(site.integer("dim"), rank)
+            count_sizes(site, "sizes", result[start : start + len(result) - rank + 1])
     return result
 
 

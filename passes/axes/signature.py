@@ -143,9 +143,7 @@ def _note(
         else:
             site.counts(site.path(argument), scope[axis])
     for name in scope.sizes:
-        if name in signature.mixes or any(
-            name.startswith(m) for m in signature.mixes if m.endswith("..")
-        ):
+        if any(name == m or (m.endswith("..") and name.startswith(m)) for m in signature.mixes):
             site.mixes(scope[name])
     for name in signature.freezes:
         site.freeze(scope[name], "it is looked up by index")

@@ -28,7 +28,9 @@ embedding  weight[v, c] indices[...] -> [..., c]  freezes v
 # Norms, and parameters that lie along one axis
 batch_norm     input[n, c, ...] weight[c] bias[c] running_mean[c] running_var[c] -> [n, c, ...]
 instance_norm  input[n, c, ...] weight[c] bias[c] running_mean[c] running_var[c] -> [n, c, ...]
-group_norm     input[n, g*c, ...] weight[g*c] bias[g*c] num_groups=g -> [n, g*c, ...]  mixes c
+    mixes ...
+group_norm     input[n, g*c, ...] weight[g*c] bias[g*c] num_groups=g -> [n, g*c, ...]
+    mixes c mixes ...
 layer_norm     input[..., c..] weight[c..] bias[c..] normalized_shape=c.. -> [..., c..]  mixes c..
 rms_norm       input[..., c..] weight[c..] normalized_shape=c.. -> [..., c..]  mixes c..
 prelu          self[n, c, ...] weight[c] -> [n, c, ...]

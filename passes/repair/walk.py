@@ -47,7 +47,9 @@ class Walk:
     def result(self) -> dict[str, Tensor]:
         """The slim model's weights as they now stand, in their own types; the same tensors where unchanged."""
         return {
-            name: old if (new := self.slim.weights[name]) is self.original[name] else new.to(old.dtype)
+            name: old
+            if (new := self.slim.weights[name]) is self.original[name]
+            else new.to(old.dtype)
             for name, old in self.shrunk.weights.items()
         }
 

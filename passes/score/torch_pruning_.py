@@ -49,7 +49,9 @@ def run(context: Context, importance: str) -> dict[str, Ranking]:
     faults: list[Diagnostic] = []
     for group in context.groups:
         try:
-            found[group.name] = ranked(relative(_scores(context, group, module, graph, scorer, known)))
+            found[group.name] = ranked(
+                relative(_scores(context, group, module, graph, scorer, known))
+            )
         except Exception as error:
             faults.append(_fault(f"torch-pruning cannot score `{group.name}`", _reason(error)))
     if faults:

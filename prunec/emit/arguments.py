@@ -10,7 +10,7 @@ from prunec.emit.constructors import square
 from prunec.emit.expr import Expr, named
 from prunec.emit.schema import MISSING, Param
 from prunec.emit.spellings import FOLLOWS
-from prunec.ir.graph import Argument, TorchName, Type
+from prunec.ir.graph import Argument, TorchName
 
 
 class Render(Protocol):
@@ -18,9 +18,6 @@ class Render(Protocol):
 
     def show(self, argument: Argument) -> Expr:
         """An argument; a value by its name or as the expression that makes it."""
-
-    def type(self, argument: Argument) -> Type:
-        """The type of a value or weight."""
 
     def number(self, argument: Argument) -> Expr | None:
         """The value of a constant without dimensions that the source writes out."""
@@ -42,7 +39,7 @@ def row(known: Sequence[Param], bound: Mapping[str, Argument], render: Render) -
             gap = True
             continue
         flag = param.default is not MISSING and isinstance(value, bool | None | str | TorchName)
-        gap = gap or param.keyword_only or flag
+        gap = gap or param.keyword_only or flag or param.name in ("min", "max")
         shown = one(param, value, render)
         items.append(named(param.name, shown) if gap else shown)
     return items

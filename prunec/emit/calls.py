@@ -41,13 +41,6 @@ def effort(node: Node) -> float:
     return 0.5 if base in LIGHT or (base not in FUNCTIONS and hasattr(torch.Tensor, base)) else 1
 
 
-def public(node: Node) -> bool:
-    """Whether there is a spelling other than ``torch.ops``."""
-    base = schema.base(node.op)
-    known = base in OPERATORS or base in FUNCTIONS or base in SPECIAL
-    return known or _callee(base, schema.params(node.op)) is not None
-
-
 def spell(node: Node, render: Render) -> Expr:
     """The expression for a node."""
     base = schema.base(node.op)

@@ -6,11 +6,11 @@ whatever tensor at hand has that size. So `Program` keeps the `size` and ``scala
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from prunec.emit import schema
+from prunec.emit import raising, schema
 from prunec.ir.graph import (
     Argument,
     Dict_,
@@ -107,7 +107,7 @@ def run(graph: Graph) -> Program:
         )
         source = _copied(read, graph) or _repeated(read, made)
         if source is None:
-            kept.append(read)
+            kept.append(raising.run(read, graph))
         else:
             same[node.name] = source
     output = _resolve_tree(graph.output, same)
@@ -115,7 +115,7 @@ def run(graph: Graph) -> Program:
     live = _live([n for n in kept if n.name not in scalars], output)
     parts = _parts(live, graph)
     nodes = [n for n in live if n.op != "getitem"]
-    nodes = _unbound(nodes, parts, graph, {r.name for r in leaves(output)})
+    nodes = raising.unbind(nodes, parts, graph, {r.name for r in leaves(output)})
     return Program(graph, tuple(nodes), scalars, parts, output)
 
 
@@ -218,55 +218,6 @@ def _parts(nodes: Sequence[Node], graph: Graph) -> dict[str, tuple[str | None, .
             assert isinstance(index, int)
             found[source.name][index] = node.name
     return {name: tuple(parts) for name, parts in found.items()}
-
-
-def _unbound(
-    nodes: Sequence[Node],
-    parts: dict[str, tuple[str | None, ...]],
-    graph: Graph,
-    returned: Container[str],
-) -> list[Node]:
-    """Where each item of a dimension is selected, take all at once (``q, k = x.unbind()``)."""
-    readers: dict[str, list[Node]] = {}
-    for node in nodes:
-        for ref in node.refs():
-            readers.setdefault(ref.name, []).append(node)
-    taken: dict[str, Node] = {}
-    for value, found in readers.items():
-        dim = _unbinds(graph.types[value], found)
-        if dim is not None and value not in returned and f"{value}_items" not in readers:
-            named = {_int(n.args[2]): n for n in found}
-            row = tuple(named[i] for i in range(len(found)))
-            args = (Ref(value),) if dim == 0 else (Ref(value), dim)
-            made = replace(
-                found[0],
-                name=f"{value}_items",
-                op="aten.unbind.int",
-                args=args,
-                kwargs=(),
-                type=tuple(n.type for n in row),
-            )
-            parts[made.name] = tuple(n.name for n in row)
-            taken.update({n.name: made for n in found})
-    return list(dict.fromkeys(taken.get(n.name, n) for n in nodes))
-
-
-def _unbinds(type_: Type, readers: Sequence[Node]) -> int | None:
-    """The dimension of which the readers select every item, from 0 on."""
-    if not isinstance(type_, TensorType) or any(schema.base(n.op) != "select" for n in readers):
-        return None
-    dims = {_int(n.args[1]) % type_.rank for n in readers}
-    scopes = {n.scope for n in readers}
-    if len(dims) != 1 or len(scopes) != 1 or any(not isinstance(n.args[2], int) for n in readers):
-        return None
-    dim = dims.pop()
-    complete = sorted(_int(n.args[2]) for n in readers) == list(range(type_.shape[dim]))
-    return dim if complete and type_.symbols[dim] is None and len(readers) > 1 else None
-
-
-def _int(argument: Argument) -> int:
-    assert isinstance(argument, int)
-    return argument
 
 
 def _resolve(argument: Argument, same: Mapping[str, Argument]) -> Argument:

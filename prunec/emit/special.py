@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from prunec.emit import arguments, expr, schema
 from prunec.emit.arguments import Render
@@ -112,13 +112,10 @@ def _interpolate(node: Node, bound: Mapping[str, Argument], render: Render) -> E
 
 
 def _flatten(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr:
-    return _flat(render.show(bound["self"]), bound["start_dim"], bound["end_dim"])
-
-
-def _flat(receiver: Expr, start: Argument, end: Argument) -> Expr:
     """``x.flatten()``, ``x.flatten(1)`` or ``x.flatten(0, 1)``."""
+    start, end = bound["start_dim"], bound["end_dim"]
     given = [] if (start, end) == (0, -1) else [start] if end == -1 else [start, end]
-    return call(f"{receiver.at(ATOM)}.flatten", map(expr.literal, given))
+    return call(f"{render.show(bound['self']).at(ATOM)}.flatten", map(expr.literal, given))
 
 
 def _fill(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr:
@@ -136,54 +133,6 @@ def _scatter(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr:
     return call(f"{receiver}.slice_scatter", arguments.row(known, open_ended, render))
 
 
-def _reshape(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr | None:
-    """A view that merges dimensions or splits one says so, without the sizes of the others."""
-    source = render.type(bound["self"])
-    if not isinstance(source, TensorType) or not isinstance(node.type, TensorType):
-        return None
-    old = list(zip(source.shape, source.symbols, strict=True))
-    new = list(zip(node.type.shape, node.type.symbols, strict=True))
-    head = _common(old, new)
-    tail = _common(old[head:][::-1], new[head:][::-1])
-    merged, split = len(old) - head - tail, len(new) - head - tail
-    shown = render.show(bound["self"])
-    receiver = shown.at(ATOM)
-    if split == 1 and merged > 1:
-        return _flat(shown, head, head + merged - 1 if tail else -1)
-    if merged == 1 and split > 1:
-        sizes = bound.get("size", bound.get("shape"))
-        assert isinstance(sizes, tuple)
-        parts = [*sizes[head : len(sizes) - tail - 1], -1]
-        if any(new[head + i][0] == 1 for i in range(split)):
-            return None
-        if -1 in parts[:-1]:
-            parts[-1] = sizes[len(sizes) - tail - 1]
-        return call(f"{receiver}.unflatten", [Expr(str(head)), render.show(tuple(parts))])
-    if (merged, split) in ((0, 1), (1, 0)):
-        return call(f"{receiver}.{'un' * split}squeeze", [Expr(str(head))])
-    return None
-
-
-def _common(a: Sequence[object], b: Sequence[object]) -> int:
-    """How many items two sequences have in common at their start."""
-    return next(
-        (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
-    )
-
-
-def _expand(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr | None:
-    """Sizes that stay are written -1."""
-    source, sizes = render.type(bound["self"]), bound["size"]
-    if not isinstance(source, TensorType) or not isinstance(node.type, TensorType):
-        return None
-    assert isinstance(sizes, tuple)
-    added = node.type.rank - source.rank
-    kept = [None] * added + list(zip(source.shape, source.symbols, strict=True))
-    now = zip(node.type.shape, node.type.symbols, strict=True)
-    shown = [-1 if k == n else s for k, n, s in zip(kept, now, sizes, strict=True)]
-    return call(f"{render.show(bound['self']).at(ATOM)}.expand", map(render.show, shown))
-
-
 def _split(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr:
     sizes = bound.get("split_sizes", bound.get("split_size"))
     items = [render.show(sizes)]
@@ -198,8 +147,9 @@ def _hardtanh(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr
     return None
 
 
-def _transposed(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr:
-    return Expr(f"{render.show(bound['self']).at(ATOM)}.T")
+def _property(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr:
+    name = schema.base(node.op).removeprefix("numpy_").removeprefix("matrix_")
+    return Expr(f"{render.show(bound['self']).at(ATOM)}.{name}")
 
 
 SPECIAL: Mapping[str, Special] = {
@@ -215,10 +165,7 @@ SPECIAL: Mapping[str, Special] = {
     "split": _split,
     "split_with_sizes": _split,
     "hardtanh": _hardtanh,
-    "numpy_T": _transposed,
-    "view": _reshape,
-    "reshape": _reshape,
-    "expand": _expand,
+    **dict.fromkeys(("numpy_T", "matrix_H", "mT", "mH"), _property),
     "flatten": _flatten,
     "fill": _fill,
     "slice_scatter": _scatter,

@@ -92,7 +92,8 @@ class Group:
     ``name`` is unique and readable (``layer1.0.conv1``, ``layer2 residual``); ``kind`` is
     ``channels``, ``heads``, ``kv_heads``, ``head_dim`` or ``groups``. ``producers`` and
     ``consumers`` are module paths in graph order. ``mixing`` lists nodes that mix the channels:
-    empty means that removing a channel equals zeroing it (the group is exact).
+    empty means that removing a channel equals zeroing it (the group is exact). ``least`` is the
+    fewest channels that give a number: a variance needs two.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Group:
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
     mixing: tuple[str, ...] = ()
+    least: int = 1
 
     @property
     def size(self) -> int:

@@ -27,14 +27,6 @@ from prunec.ir.group import Axes
 from prunec.passes import axes
 from tests.check.operators import CALLS, EXEMPT
 
-# What the table does not say yet: these norms mix the axes behind the channels, too.
-UNSAID = frozenset({"instance_norm", "group_norm"})
-
-
-def _marks(name: str) -> tuple[pytest.MarkDecorator, ...]:
-    reason = "it mixes the axes behind the channels"
-    return (pytest.mark.xfail(strict=True, reason=reason),) if name in UNSAID else ()
-
 
 class EveryOperator(nn.Module):
     """The sum of all elements that all calls return."""
@@ -81,7 +73,7 @@ def test_every_operator_is_asked() -> None:
     assert asked & EXEMPT == set()
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=_marks(n)) for n in CALLS])
+@pytest.mark.parametrize("name", CALLS)
 def test_signature(solved: tuple[Graph, dict[str, Tensor], Axes], name: str) -> None:
     case = _case(*solved, name)
     facts = solved[2]

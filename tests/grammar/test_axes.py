@@ -21,7 +21,8 @@ from prunec.passes.axes.table import signatures
 
 def test_a_signature_reads_like_einops() -> None:
     text = (
-        "conv  input[..., g*i, h] weight[g*o, i, .] groups=g -> [..., g*o, h']  mixes o freezes h"
+        "conv  input[..., g*i, h] weight[g*o, i, .] groups=g -> [..., g*o, h']"
+        "  mixes o mixes ... freezes h"
     )
     found = parse_signatures(text)["conv"]
     assert found.operands == (
@@ -30,7 +31,7 @@ def test_a_signature_reads_like_einops() -> None:
     )
     assert found.counts == (("groups", "g"),)
     assert found.results == ((Ellipsis_(), Factors(("g", "o")), Window("h")),)
-    assert (found.mixes, found.freezes) == (("o",), ("h",))
+    assert (found.mixes, found.freezes) == (("o", "..."), ("h",))
 
 
 def test_runs_ones_several_names_and_results() -> None:

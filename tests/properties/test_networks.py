@@ -72,7 +72,7 @@ def plan(groups: tuple[Group, ...], keep: float, seed: int) -> Plan:
     for each in groups:
         if drawn.random() < 0.2:
             continue
-        least = min(each.size, 2 if each.mixing else 1)
+        least = each.least
         width = max(least, int(each.size * keep))
         kept[each.name] = tuple(sorted(drawn.sample(range(each.size), width)))
     return Plan(kept)

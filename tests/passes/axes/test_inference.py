@@ -363,3 +363,20 @@ def test_inference_is_the_same_every_time() -> None:
     first, second = (infer(GroupedQueries(), torch.zeros(2, 7, 5)) for _ in range(2))
     assert first[0] == second[0]
     assert list(first[1].values()) == list(second[1].values())
+
+
+class Unflattened(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv1d(3, 6, 1)
+        self.b = nn.Conv1d(6, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x).unflatten(1, (2, 3)).transpose(1, 2).flatten(1, 2)
+        return self.b((x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True)).sum(1)
+
+
+def test_unflatten_inside_a_tensor_counts_its_own_sizes_and_a_spread_needs_two_channels() -> None:
+    solved, groups = infer(Unflattened(), torch.zeros(2, 3, 5))
+    assert sorted((g.size, g.least) for g in groups.values()) == [(2, 2), (3, 2), (4, 1)]
+    assert [s.path for s in solved.sizes["unflatten"]] == [(2, 0), (2, 1)]

@@ -1,0 +1,62 @@
+# Made by prunec from digits.prune.
+
+import torch.nn.functional as F
+from torch import nn
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(16, 11, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(11)
+        self.conv2 = nn.Conv2d(11, 16, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(16)
+
+    def forward(self, x):
+        y = F.relu(self.bn1(self.conv1(x)))
+        return F.relu(self.bn2(self.conv2(y)) + x)
+
+
+class Block2(nn.Module):
+    def __init__(self, in_channels, mid_channels, out_channels):
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, mid_channels, 3, stride=2, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(mid_channels)
+        self.conv2 = nn.Conv2d(mid_channels, out_channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.shortcut = nn.Sequential(
+            nn.Conv2d(in_channels, out_channels, 1, stride=2, bias=False),
+            nn.BatchNorm2d(out_channels),
+        )
+
+    def forward(self, x):
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        x = self.shortcut(x)
+        return F.relu(y + x)
+
+
+class SlimDigits(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(1, 16, 3, padding=1, bias=False)
+        self.bn = nn.BatchNorm2d(16)
+        self.stage1 = Block()
+        self.stage2 = Block2(16, 15, 25)
+        self.stage3 = Block2(25, 11, 44)
+        self.head = nn.Linear(44, 10)
+
+    def forward(self, images):
+        x = F.relu(self.bn(self.stem(images)))
+        x = self.stage1(x)
+        x = self.stage2(x)
+        return self.head(self.stage3(x).mean((2, 3)))
+
+
+def load(path):
+    """Build the model and fill it from the safetensors file at `path`."""
+    from safetensors.torch import load_file
+
+    model = SlimDigits()
+    model.load_state_dict(load_file(path))
+    return model.eval()
