@@ -13,19 +13,17 @@ from pathlib import Path
 import torch
 
 import prunec
-from examples.digits.train import accuracy, train
+from examples.digits.train import train
 
 SPEC = Path(__file__).with_name("digits.prune")
 
 
 def main() -> None:
-    net = train()
     example = torch.zeros(2, 1, 8, 8)
-    compiled = prunec.compile(SPEC, model=net, args=(example,), out="build/digits")
+    compiled = prunec.compile(SPEC, model=train(), args=(example,), out="build/digits")
     print(compiled.report)
-    print(f"dense network: {accuracy(net):.2%} of {360} held-back digits right")
-    print(f"slim network:  {accuracy(compiled.module.eval()):.2%}, no training after pruning")
-    print("source and weights: build/digits")
+    print(f"\nwrote {', '.join(compiled.files)} to build/digits")
 
 
-main()
+if __name__ == "__main__":
+    main()

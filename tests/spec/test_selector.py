@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 from hypothesis import given
@@ -148,9 +147,8 @@ def test_a_suggestion_matches() -> None:
             assert chosen(near[0])
 
 
-def test_hostile_globs_take_no_time() -> None:
+def test_hostile_globs_end() -> None:
+    """Matching by backtracking would not come back from these in a lifetime."""
     long = [("", "Net"), *((".".join(["a" * 200] * n), "Linear") for n in range(1, 9))]
-    start = time.perf_counter()
     for pattern in ("*a" * 90 + "b", ".".join(["**", "*a*a*b"] * 20), "a*" * 2000 + ".b" * 500):
         assert unmatched(selector(f'"{pattern}"'), long)
-    assert time.perf_counter() - start < 1
