@@ -67,7 +67,7 @@ class Subject:
     dynamic: Mapping[str, Mapping[int, str]] | None
 
 
-def read(given: str | Path, *, in_memory: bool, has_data: bool = False) -> tuple[Spec, Path]:
+def read(given: str | Path, *, in_memory: bool) -> tuple[Spec, Path]:
     """A spec from a file (a path, or text that ends in ``.prune``) or from text, and the folder of
     its paths.
     """

@@ -36,7 +36,7 @@ def main() -> int:
 
 
 def rows(depth: int, with_baseline: bool) -> Iterator[tuple[str, int, float, float | None]]:
-    """Name, multiply-adds, accuracy, and the same with batch norms recalibrated: one row a model."""
+    """Name, multiply-adds, accuracy bare and with batch norms recalibrated, model by model."""
     net = model.pretrained(depth)
     compiled = prunec.compile(HERE / f"resnet{depth}.prune", out=f"build/resnet{depth}")
     found = compiled.report.accuracy

@@ -56,7 +56,7 @@ SPELLINGS: dict[str, Function] = {
     "x[:, 1:, ::2]": lambda x: x[:, 1:, ::2],
     "x[..., -1]": lambda x: x[..., -1],
     "x[:, None, 2]": lambda x: x[:, None, 2],
-    "x.split((2, 4), 1)[1]": lambda x: x.split([2, 4], 1)[1],
+    "x.split((2, 4), 1)[1]": lambda x: torch.split(x, [2, 4], 1)[1],
     "x.chunk(3, 1)[2]": lambda x: x.chunk(3, 1)[2],
     "torch.cat([x, x], 1)": lambda x: torch.cat([x, x], 1),
     "torch.stack([x, x], 1)": lambda x: torch.stack([x, x], 1),

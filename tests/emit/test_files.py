@@ -14,7 +14,11 @@ from prunec.diagnostics import InternalError, PruneError
 from prunec.emit import files
 
 LOCK = json.dumps({"tool": "prunec"})
-ARTEFACTS = {"slim.py": "x = 1\n", "slim.safetensors": b"\0\1", "slim.lock.json": LOCK}
+ARTEFACTS: dict[str, bytes | str] = {
+    "slim.py": "x = 1\n",
+    "slim.safetensors": b"\0\1",
+    "slim.lock.json": LOCK,
+}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
