@@ -50,10 +50,23 @@ def load(source: str, weights: str) -> torch.nn.Module:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     model: torch.nn.Module = module.load(weights)
-    stray = set(load_file(weights)) ^ set(model.state_dict())
+    stray = strays(model, set(load_file(weights)))
     if stray:
         raise KeyError(f"only the file, or only the model, has {sorted(stray)[:5]}")
     return model
+
+
+def strays(model: torch.nn.Module, stored: set[str]) -> set[str]:
+    """Names that only the file has, and tensors of the state dict that it has under no name.
+
+    A tied tensor is stored once; a non-persistent buffer may be stored without being in the state.
+    """
+    tensors = dict(model.named_parameters(remove_duplicate=False))
+    tensors |= dict(model.named_buffers(remove_duplicate=False))
+    filled = {id(tensors[name]) for name in stored & tensors.keys()}
+    state = model.state_dict().keys()
+    missing = {name for name in state if name in tensors and id(tensors[name]) not in filled}
+    return (stored - tensors.keys()) | missing
 
 
 def build(tree: Any, inputs: Mapping[str, torch.Tensor]) -> Any:
