@@ -61,8 +61,10 @@ def strays(model: torch.nn.Module, stored: set[str]) -> set[str]:
 
     A tied tensor is stored once; a non-persistent buffer may be stored without being in the state.
     """
-    tensors = dict(model.named_parameters(remove_duplicate=False))
-    tensors |= dict(model.named_buffers(remove_duplicate=False))
+    tensors: dict[str, torch.Tensor] = {
+        **dict(model.named_parameters(remove_duplicate=False)),
+        **dict(model.named_buffers(remove_duplicate=False)),
+    }
     filled = {id(tensors[name]) for name in stored & tensors.keys()}
     state = model.state_dict().keys()
     missing = {name for name in state if name in tensors and id(tensors[name]) not in filled}
