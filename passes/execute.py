@@ -40,15 +40,17 @@ SCALARS: dict[str, Callable[..., Any]] = {
     "le": operator.le,
     "gt": operator.gt,
     "ge": operator.ge,
-    "and_": operator.and_,
-    "or_": operator.or_,
-    "not_": operator.not_,
+    "and": operator.and_,
+    "or": operator.or_,
+    "not": operator.not_,
+    "pos": operator.pos,
+    "trunc": math.trunc,
+    "ite": lambda condition, then, other: then if condition else other,
     "min": min,
     "max": max,
     "abs": abs,
     "int": int,
     "float": float,
-    "sqrt": math.sqrt,
     "ceil": math.ceil,
     "floor": math.floor,
 }
@@ -122,13 +124,13 @@ def schedule(graph: Graph) -> tuple[Node, ...]:
     for root in roots:
         stack = [root]
         while stack:
-            node_ = graph.node.get(stack[-1])
-            if node_ is None or node_.name in done:
+            top = graph.node.get(stack[-1])
+            if top is None or top.name in done:
                 stack.pop()
                 continue
-            waiting = {r.name for r in node_.refs() if r.name in graph.node and r.name not in done}
+            waiting = {r.name for r in top.refs() if r.name in graph.node and r.name not in done}
             if not waiting:
-                done[node_.name] = node_
+                done[top.name] = top
                 stack.pop()
             stack += sorted(waiting, key=lambda name: (-depth[name], name))
     return tuple(done.values())

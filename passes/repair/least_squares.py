@@ -43,6 +43,7 @@ def fit(walk: Walk, node: Node, ridge: float) -> None:
             weights[map.bias] = bias.to(weights[map.bias].dtype)
         elif norm is not None:
             weights[norm.mean] = (weights[norm.mean].double() - bias).to(weights[norm.mean].dtype)
+            walk.fitted.add(norm.node)
 
 
 def sum_moments(walk: Walk, map: Linear_) -> Moments:

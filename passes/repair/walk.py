@@ -33,6 +33,7 @@ class Walk:
         self.slim = Tape(shrunk.graph, shrunk.weights, batches, self.nodes)
         self.original = self.slim.weights | {}
         self.batches = range(len(batches))
+        self.fitted: set[str] = set()
         self._readers = Counter(r.name for n in shrunk.graph.nodes for r in n.weight_refs())
 
     def node(self, name: str) -> Node:

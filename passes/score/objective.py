@@ -53,22 +53,16 @@ def loss(outputs: Sequence[Any], batch: Batch) -> Tensor:
     )
 
 
-def sampled_loss(outputs: Sequence[Any], generator: torch.Generator) -> Tensor:
-    """Summed negative log-likelihood of labels drawn from the model's own prediction.
+def projection(outputs: Sequence[Any], generator: torch.Generator) -> Tensor:
+    """The first floating-point output times unit Gaussian noise, summed.
 
-    Its gradient's second moment is the true Fisher information, and no labels are needed. The first
-    floating-point output holds logits over dimension 1 (rank 4 and more) or the last (rank 2, 3); an output of
-    rank 1 or of a single class is the mean of a unit Gaussian.
+    The expected square of a direction's derivative is the squared change of the output in that direction: the Gauss-Newton
+    form of the squared error, which needs no labels and, unlike the Fisher information of a confident
+    classifier, does not vanish where the loss is flat.
     """
     output = prediction(outputs)
-    scores = output.movedim(1, -1) if output.ndim >= 4 else output
-    if output.ndim < 2 or scores.shape[-1] < 2:
-        noise = torch.randn(output.shape, generator=generator, dtype=torch.float64)
-        return (output * noise.to(output)).sum()
-    rows = scores.reshape(-1, scores.shape[-1])
-    probabilities = rows.detach().double().softmax(-1).cpu()
-    drawn = torch.multinomial(probabilities, 1, generator=generator)[:, 0].to(rows.device)
-    return F.cross_entropy(rows, drawn, reduction="sum")
+    noise = torch.randn(output.shape, generator=generator)
+    return (output * noise.to(output)).sum()
 
 
 def prediction(outputs: Sequence[Any]) -> Tensor:

@@ -7,7 +7,8 @@ the channel's columns in every consumer: no hooks, and what several layers read 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,12 +37,14 @@ def run(context: Context) -> dict[str, Ranking]:
     return {name: ranked(scores) for name, scores in total.items()}
 
 
-def gates(context: Context, batch: Batch) -> dict[str, NDArray[np.float64]]:
-    """dL/dz of every channel of every group on one batch."""
+def gates(
+    context: Context, batch: Batch, objective: Callable[[Sequence[Any], Batch], Tensor] = loss
+) -> dict[str, NDArray[np.float64]]:
+    """dL/dz of every channel of every group on one batch; ``objective`` is L of the outputs."""
     names = sorted({p.weight for g in context.groups for p, _ in _sites(context, g)})
     weights = dict(context.weights)
     leaves = {n: wide(weights[n].detach()).clone().requires_grad_() for n in names}
-    value = loss(execute(context.graph, weights | leaves, batch.inputs), batch)
+    value = objective(execute(context.graph, weights | leaves, batch.inputs), batch)
     found = torch.autograd.grad(value, list(leaves.values()), allow_unused=True)
     gradients = {
         n: torch.zeros_like(w) if g is None else g

@@ -22,6 +22,7 @@ from prunec.ir.graph import Dict_, Ref, Sequence_, Tree
 from prunec.ir.group import Group
 from prunec.ir.plan import Ranking
 from prunec.passes.batches import Batch
+from prunec.passes.execute import wide
 from prunec.passes.score.context import Context, producers, ranked, relative
 from prunec.passes.score.objective import loss
 
@@ -34,7 +35,9 @@ def run(context: Context, importance: str) -> dict[str, Ranking]:
     """
     if context.module is None:
         raise PruneError(_fault("the library needs the model as a module", "there is none"))
-    module = copy.deepcopy(context.module).eval().float()
+    module = copy.deepcopy(context.module).eval()
+    if any(w.dtype in (torch.float16, torch.bfloat16) for w in module.parameters()):
+        module = module.float()
     try:
         if importance == "GroupTaylorImportance":
             _differentiate(module, context)
@@ -113,7 +116,7 @@ def _example(context: Context) -> dict[str, Any]:
     for given in context.graph.inputs:
         dtype = getattr(torch, given.type.dtype)
         filled = torch.ones if dtype.is_floating_point else torch.zeros
-        tensors.append(filled(given.type.shape, dtype=dtype))
+        tensors.append(wide(filled(given.type.shape, dtype=dtype)))
     return dict(_arguments(context, Batch(tuple(tensors))))
 
 
