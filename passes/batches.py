@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NoReturn
 
 import torch
@@ -18,7 +17,9 @@ LABELS = "labels"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """One batch: a tensor for each of `Graph.inputs`, in that order, and the labels if there are any."""
+    """One batch: a tensor for each of `Graph.inputs`, in that order, and the labels if there are
+    any.
+    """
 
     inputs: tuple[Tensor, ...]
     labels: Tensor | None = None
@@ -32,12 +33,14 @@ class Batch:
 def collate(data: Iterable[object], graph: Graph, limit: int | None = None) -> tuple[Batch, ...]:
     """The first ``limit`` batches of ``data``, checked against the graph's inputs.
 
-    A batch may be a tensor, ``(inputs, labels)`` where inputs is a tensor, a sequence or a dict, a bare sequence of
-    all inputs with or without labels behind them, or a dict of forward's parameters with an optional ``labels``.
-    A single tensor in place of an iterable is one batch. Floating and integer types are cast within their kind.
+    A batch may be a tensor, ``(inputs, labels)`` where inputs is a tensor, a sequence or a dict, a
+    bare sequence of all inputs with or without labels behind them, or a dict of forward's
+    parameters with an optional ``labels``. A single tensor in place of an iterable is one batch.
+    Floating and integer types are cast within their kind.
 
     Raises:
-        PruneError: P0401 (nothing), P0402 (NaN, Inf), P0403 (shape), P0404 (dtype), P0405 (structure), P0409 (raised).
+        PruneError: P0401 (nothing), P0402 (NaN, Inf), P0403 (shape), P0404 (dtype), P0405
+            (structure), P0409 (raised).
     """
     batches = tuple(_batch(item, k, graph) for k, item in enumerate(_items(data, limit)))
     if not batches:
@@ -47,9 +50,8 @@ def collate(data: Iterable[object], graph: Graph, limit: int | None = None) -> t
 
 def _items(data: Iterable[object], limit: int | None) -> Iterator[object]:
     """Items of the user's iterable; what it raises becomes a diagnostic."""
-    source = iter([data]) if isinstance(data, Tensor) else None
     try:
-        source = source or iter(data)
+        source = iter((data,) if isinstance(data, Tensor) else data)
         for _ in iter(int, 1) if limit is None else range(limit):
             try:
                 item = next(source)
@@ -93,6 +95,8 @@ def _batch(item: object, index: int, graph: Graph) -> Batch:
 def _split(item: object, index: int, graph: Graph) -> tuple[list[object], object]:
     """The flat inputs, and the labels, of what the user yielded."""
     count = len(graph.inputs)
+    inputs: list[object]
+    labels: object
     match item:
         case Tensor():
             inputs, labels = [item], None
@@ -182,7 +186,9 @@ def _disagreements(graph: Graph, tensors: list[Tensor], index: int) -> Iterator[
 
 
 def _cast(value: Tensor, spec: Input) -> Tensor:
-    """The value in the model's type; half-precision models are calibrated in float32, see `execute`."""
+    """The value in the model's type; half-precision models are calibrated in float32, see
+    `execute`.
+    """
     wanted: torch.dtype = getattr(torch, spec.type.dtype)
     return value.to(torch.float32 if wanted in (torch.float16, torch.bfloat16) else wanted)
 

@@ -1,7 +1,9 @@
-"""Execution of a graph on real tensors: one batch at a time, or the whole calibration set node by node.
+"""Execution of a graph on real tensors: one batch at a time, or the whole calibration set node by
+node.
 
-Operators are looked up in `torch.ops` by name. A value is freed after its last reader. Half precision is
-computed in float32 (`widen`): a CPU has no fast half arithmetic, and calibration wants no rounding of its own.
+Operators are looked up in `torch.ops` by name. A value is freed after its last reader. Half
+precision is computed in float32 (`widen`): a CPU has no fast half arithmetic, and calibration wants
+no rounding of its own.
 """
 
 from __future__ import annotations
@@ -59,9 +61,11 @@ SCALARS: dict[str, Callable[..., Any]] = {
 def run(
     graph: Graph, weights: Weights, inputs: Sequence[Value], observe: Observer | None = None
 ) -> tuple[Value, ...]:
-    """The graph's outputs (`Graph.outputs` order) on one batch of ``inputs`` (`Graph.inputs` order).
+    """The graph's outputs (`Graph.outputs` order) on one batch of ``inputs`` (`Graph.inputs`
+    order).
 
-    Gradients flow when the caller asks for them (weights that require grad); ``observe`` sees every node.
+    Gradients flow when the caller asks for them (weights that require grad); ``observe`` sees every
+    node.
     """
     weights = widen(weights)
     values: dict[str, Value] = {i.name: wide(x) for i, x in zip(graph.inputs, inputs, strict=True)}
@@ -79,9 +83,9 @@ def run(
 class Tape:
     """All values of one model over a whole calibration set, computed one node at a time.
 
-    ``values[name]`` has one value per batch, from the node's `step` until its last reader has stepped.
-    ``weights`` may be changed between steps: the nodes that follow see the change. Walk two models
-    in lock-step by stepping their tapes through the same `schedule`.
+    ``values[name]`` has one value per batch, from the node's `step` until its last reader has
+    stepped. ``weights`` may be changed between steps: the nodes that follow see the change. Walk
+    two models in lock-step by stepping their tapes through the same `schedule`.
     """
 
     def __init__(
@@ -112,9 +116,11 @@ class Tape:
 
 
 def schedule(graph: Graph) -> tuple[Node, ...]:
-    """A topological order in which, where branches meet, the shallow one (the shortcut) is computed first.
+    """A topological order in which, where branches meet, the shallow one (the shortcut) is computed
+    first.
 
-    So the last layer of a residual branch can be fitted knowing all that its output will be added to.
+    So the last layer of a residual branch can be fitted knowing all that its output will be added
+    to.
     """
     depth = {i.name: 0 for i in graph.inputs}
     for node in graph.nodes:
@@ -137,7 +143,9 @@ def schedule(graph: Graph) -> tuple[Node, ...]:
 
 
 def deaths(graph: Graph, order: Sequence[Node]) -> dict[str, tuple[str, ...]]:
-    """For each node the values that nothing reads after it (its own when nothing reads that at all)."""
+    """For each node the values that nothing reads after it (its own when nothing reads that at
+    all).
+    """
     last = {i.name: "" for i in graph.inputs}
     for node in order:
         last[node.name] = node.name

@@ -1,8 +1,10 @@
-"""Second moments of what linear maps read: the one statistic behind structured OBS and least squares.
+"""Second moments of what linear maps read: the one statistic behind structured OBS and least
+squares.
 
-A linear map (`Linear_`) is any operator that multiplies unfolded input by a plain weight: linear, addmm, matmul and
-convolutions of one to three spatial dimensions. Its input unfolds to rows ``[G, n, d]``: G groups of the
-convolution (1 otherwise), n positions of all samples, d = channels per group times taps, channel-major.
+A linear map (`Linear_`) is any operator that multiplies unfolded input by a plain weight: linear,
+addmm, matmul and convolutions of one to three spatial dimensions. Its input unfolds to rows ``[G,
+n, d]``: G groups of the convolution (1 otherwise), n positions of all samples, d = channels per
+group times taps, channel-major.
 """
 
 from __future__ import annotations
@@ -59,7 +61,9 @@ class Linear_:
         return stored.reshape(weight.shape).to(weight.dtype).contiguous()
 
     def columns(self, x: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """Rows of unfolded input ``[G, n, d]`` by slices of dimension 0 of ``x`` (of its rows, for a matrix map)."""
+        """Rows of unfolded input ``[G, n, d]`` by slices of dimension 0 of ``x`` (of its rows, for
+        a matrix map).
+        """
         if not self.kernel:
             rows = x.reshape(-1, x.shape[-1])
             for part in _slices(rows.shape[0], rows.shape[1]):
@@ -105,7 +109,9 @@ class Linear_:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moments:
-    """Sums over n rows: ``xx`` [G, d, d], ``x`` [G, d]; with a target also ``xy`` [G, d, o], ``y``, ``yy`` [G, o]. Float64."""
+    """Sums over n rows: ``xx`` [G, d, d], ``x`` [G, d]; with a target also ``xy`` [G, d, o], ``y``,
+    ``yy`` [G, o]. Float64.
+    """
 
     n: int
     xx: Tensor
@@ -190,10 +196,11 @@ def accumulate(map: Linear_, x: Tensor, y: Tensor | None = None) -> Moments:
 
 
 def damped_inverse(matrix: Tensor, damping: float = 1e-2) -> tuple[Tensor, Tensor]:
-    """Inverse of symmetric positive semi-definite ``[G, d, d]`` after relative damping, and what was inverted.
+    """Inverse of symmetric positive semi-definite ``[G, d, d]`` after relative damping, and what
+    was inverted.
 
-    The damping is ``damping`` times the mean diagonal of live inputs; dead inputs (zero diagonal) get a one
-    there. Where Cholesky still fails the damping grows tenfold until it does not.
+    The damping is ``damping`` times the mean diagonal of live inputs; dead inputs (zero diagonal)
+    get a one there. Where Cholesky still fails the damping grows tenfold until it does not.
     """
     diagonal = matrix.diagonal(dim1=-2, dim2=-1)
     dead = diagonal <= 0

@@ -1,9 +1,10 @@
-"""Structured optimal brain surgery: the one eliminator behind OBC, OSSCAR, ZipLM and our channel scores.
+"""Structured optimal brain surgery: the one eliminator behind OBC, OSSCAR, ZipLM and our channel
+scores.
 
-Theory (Hassibi & Stork 1993; OSSCAR, ICML 2024): a linear map y = W x with input moments H = E[x x^T] loses
-1/2 tr(W_P ([H^-1]_PP)^-1 W_P^T) when the columns P go and the others are re-fitted; that re-fit and the inverse of the
-reduced problem are downdates, so channels can leave one after another in O(d^2) each. A channel that
-several maps read leaves all of them at once and costs the sum.
+Theory (Hassibi & Stork 1993; OSSCAR, ICML 2024): a linear map y = W x with input moments H = E[x
+x^T] loses 1/2 tr(W_P ([H^-1]_PP)^-1 W_P^T) when the columns P go and the others are re-fitted; that
+re-fit and the inverse of the reduced problem are downdates, so channels can leave one after another
+in O(d^2) each. A channel that several maps read leaves all of them at once and costs the sum.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from prunec.passes.moments import damped_inverse
 class Reader:
     """A linear map that reads a group's channels.
 
-    ``hessian`` [G, d, d] are the moments of its input, ``matrix`` [G, o, d] its weight (float64), ``columns`` int64
-    [size, k] the k columns that belong to each channel. Rows of ``matrix`` may carry a weight of their own:
-    scaling row r by s counts its squared error s^2 times.
+    ``hessian`` [G, d, d] are the moments of its input, ``matrix`` [G, o, d] its weight (float64),
+    ``columns`` int64 [size, k] the k columns that belong to each channel. Rows of ``matrix`` may
+    carry a weight of their own: scaling row r by s counts its squared error s^2 times.
     """
 
     hessian: Tensor
@@ -37,11 +38,13 @@ class Reader:
 def eliminate(
     readers: Sequence[Reader], size: int, damping: float = 1e-2, rounds: int = 128
 ) -> Ranking:
-    """Remove channels greedily, cheapest first, re-fitting after each round; what every length of it costs.
+    """Remove channels greedily, cheapest first, re-fitting after each round; what every length of
+    it costs.
 
-    ``damping`` is relative to the mean diagonal of each Hessian. Up to ``rounds`` channels leave one by one; a
-    larger group lets several go in each round (their joint cost is exact, only their choice is not
-    re-scored in between). ``loss[k]`` is 1/2 sum tr((W_k - W) H (W_k - W)^T), H damped, W_k re-fitted.
+    ``damping`` is relative to the mean diagonal of each Hessian. Up to ``rounds`` channels leave
+    one by one; a larger group lets several go in each round (their joint cost is exact, only their
+    choice is not re-scored in between). ``loss[k]`` is 1/2 sum tr((W_k - W) H (W_k - W)^T), H
+    damped, W_k re-fitted.
     """
     states = [_State.start(r, damping) for r in readers]
     alive = np.ones(size, dtype=bool)
@@ -65,7 +68,9 @@ def eliminate(
 
 @dataclass(slots=True, eq=False)
 class _State:
-    """A reader in the middle of elimination: the inverse Hessian and the re-fitted weight of what remains."""
+    """A reader in the middle of elimination: the inverse Hessian and the re-fitted weight of what
+    remains.
+    """
 
     inverse: Tensor
     matrix: Tensor
@@ -77,13 +82,16 @@ class _State:
         return _State(inverse, reader.matrix.double().clone(), reader.columns)
 
     def scores(self, channels: Tensor) -> Tensor:
-        """Cost of removing each channel alone: 1/2 sum over groups of tr(W_c ([H^-1]_cc)^-1 W_c^T)."""
+        """Cost of removing each channel alone: 1/2 sum over groups of tr(W_c ([H^-1]_cc)^-1
+        W_c^T).
+        """
         columns = self.columns[channels]
         blocks = self.inverse[:, columns[:, :, None], columns[:, None, :]]
         weights = self.matrix[:, :, columns].permute(0, 2, 3, 1)
         factor = torch.linalg.cholesky(blocks)
         half = torch.linalg.solve_triangular(factor, weights, upper=False)
-        return 0.5 * half.square().sum((0, 2, 3))
+        scores: Tensor = 0.5 * half.square().sum((0, 2, 3))
+        return scores
 
     def remove(self, channels: Tensor) -> Tensor:
         """Remove channels together; the cost that each adds to those before it."""
@@ -94,11 +102,15 @@ class _State:
         self.matrix = self.matrix - half.mT @ sweep
         self.inverse = self.inverse - sweep.mT @ sweep
         self.matrix[:, :, gone] = 0.0
-        return 0.5 * half.square().reshape(len(half), len(channels), -1).sum((0, 2))
+        costs: Tensor = 0.5 * half.square().reshape(len(half), len(channels), -1).sum((0, 2))
+        return costs
 
 
 def refit(hessian: Tensor, matrix: Tensor, kept: Tensor, damping: float = 1e-2) -> Tensor:
-    """The weight on the kept columns that loses least: (H_RR)^-1 (H W^T)_R, ``[G, o, |kept|]``; the oracle of `eliminate`."""
+    """The weight on the kept columns that loses least: (H_RR)^-1 (H W^T)_R, ``[G, o, |kept|]``; the
+    oracle of `eliminate`.
+    """
     _, legal = damped_inverse(hessian.double(), damping)
     right = (legal @ matrix.double().mT)[:, kept]
-    return torch.linalg.solve(legal[:, kept[:, None], kept], right).mT
+    solution: Tensor = torch.linalg.solve(legal[:, kept[:, None], kept], right)
+    return solution.mT

@@ -1,4 +1,6 @@
-"""Repair: new values for the weights of a slim model, from the dense one and unlabelled data. No training."""
+"""Repair: new values for the weights of a slim model, from the dense one and unlabelled data. No
+training.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,8 @@ def run(
 ) -> dict[str, Tensor]:
     """The slim model's weights, repaired by every method in one walk through the graph.
 
-    ``graph`` and ``weights`` are the dense model. At each node the methods act in their order, on the slim model's
-    values as repaired so far. Types stay; what no method touches stays to the bit.
+    ``graph`` and ``weights`` are the dense model. At each node the methods act in their order, on
+    the slim model's values as repaired so far. Types stay; what no method touches stays to the bit.
     """
     if not methods or shrunk.graph is graph:
         return dict(shrunk.weights)

@@ -1,9 +1,10 @@
 """Batch-norm re-estimation: the slim model's statistics in place of the dense one's.
 
-Statistics are exact over the calibration set (no momentum), and corrected by what the same estimate gives on the
-dense model: mean and variance of the normalised value become what they were, and a layer that lost nothing keeps
-its statistics to the bit. A norm whose mean a least-squares fit has already set stays as that fit left it: the fit
-minimises the error behind the norm, and another variance would undo it.
+Statistics are exact over the calibration set (no momentum), and corrected by what the same estimate
+gives on the dense model: mean and variance of the normalised value become what they were, and a
+layer that lost nothing keeps its statistics to the bit. A norm whose mean a least-squares fit has
+already set stays as that fit left it: the fit minimises the error behind the norm, and another
+variance would undo it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,16 @@ from prunec.passes.repair.walk import Walk
 
 
 def fit(walk: Walk, node: Node) -> None:
-    """Set the running statistics of one batch norm so that its output's moments meet the target's."""
+    """Set the running statistics of one batch norm so that its output's moments meet the
+    target's.
+    """
     norm = batch_norm(node)
-    if norm is None or norm.node in walk.fitted or not walk.owned(norm.mean, norm.var) or walk.settled(norm.x):
+    if (
+        norm is None
+        or norm.node in walk.fitted
+        or not walk.owned(norm.mean, norm.var)
+        or walk.settled(norm.x)
+    ):
         return
     weights = walk.slim.weights
     mean, var = moments(walk.slim.values[norm.x])

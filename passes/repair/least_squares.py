@@ -1,9 +1,10 @@
-"""Least squares: every linear map is re-fitted to give, from what the slim model feeds it, what the dense one gave.
+"""Least squares: every linear map is re-fitted to give, from what the slim model feeds it, what the
+dense one gave.
 
-Ridge regression per map, in graph order, so that each fit sees the errors of those before it (the asymmetric form of
-He et al., ICCV 2017): minimise sum |W x + b - t|^2 + r |W - W_0|^2 with x the slim model's activations, t the target,
-W_0 the weight as shrunk and r relative to the mean diagonal of the input moments. Moments are summed over the whole
-calibration set and solved in float64.
+Ridge regression per map, in graph order, so that each fit sees the errors of those before it (the
+asymmetric form of He et al., ICCV 2017): minimise sum |W x + b - t|^2 + r |W - W_0|^2 with x the
+slim model's activations, t the target, W_0 the weight as shrunk and r relative to the mean diagonal
+of the input moments. Moments are summed over the whole calibration set and solved in float64.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from prunec.passes.repair.walk import Walk
 
 
 def fit(walk: Walk, node: Node, ridge: float) -> None:
-    """Re-fit the weight, and the bias, of one node; nothing where it already meets its target or would not improve.
+    """Re-fit the weight, and the bias, of one node; nothing where it already meets its target or
+    would not improve.
 
-    A map with neither bias nor batch norm behind it is fitted without intercept; with a batch norm alone, the
-    intercept goes into its running mean.
+    A map with neither bias nor batch norm behind it is fitted without intercept; with a batch norm
+    alone, the intercept goes into its running mean.
     """
     graph = walk.shrunk.graph
     map = linear(graph, node)

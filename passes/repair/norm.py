@@ -1,4 +1,6 @@
-"""Batch norm in evaluation: a factor and a shift per channel, with statistics that a repair may set."""
+"""Batch norm in evaluation: a factor and a shift per channel, with statistics that a repair may
+set.
+"""
 
 from __future__ import annotations
 

@@ -1,12 +1,16 @@
-"""The walk that repairs share: dense and slim model side by side, node by node, over the whole calibration set."""
+"""The walk that repairs share: dense and slim model side by side, node by node, over the whole
+calibration set.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from torch import Tensor
 
+from prunec.ir.axis import Mask
 from prunec.ir.graph import Argument, Graph, Node, Ref
 from prunec.passes.batches import Batch
 from prunec.passes.execute import Tape, schedule
@@ -22,7 +26,9 @@ TINY = 1e-6
 
 
 class Walk:
-    """Both models at one point of the graph. A repair reads values and targets and changes ``slim.weights``."""
+    """Both models at one point of the graph. A repair reads values and targets and changes
+    ``slim.weights``.
+    """
 
     def __init__(
         self, graph: Graph, weights: Mapping[str, Tensor], shrunk: Shrunk, batches: Sequence[Batch]
@@ -46,7 +52,9 @@ class Walk:
         self.slim.free(name)
 
     def result(self) -> dict[str, Tensor]:
-        """The slim model's weights as they now stand, in their own types; the same tensors where unchanged."""
+        """The slim model's weights as they now stand, in their own types; the same tensors where
+        unchanged.
+        """
         return {
             name: old
             if (new := self.slim.weights[name]) is self.original[name]
@@ -55,10 +63,12 @@ class Walk:
         }
 
     def target(self, name: str, batch: int) -> Tensor:
-        """What a slim value should be: the dense one on the kept channels, such that sums come out as in the dense model.
+        """What a slim value should be: the dense one on the kept channels, such that sums come out
+        as in the dense model.
 
-        Where the value is on its way into a residual sum whose other operand is already computed and already off, it
-        has that error to make up for: the target is corrected through the (per-channel, linear) way there.
+        Where the value is on its way into a residual sum whose other operand is already computed
+        and already off, it has that error to make up for: the target is corrected through the
+        (per-channel, linear) way there.
         """
         dense = self.select(name, batch)
         correction = self._correction(name, batch)
@@ -66,7 +76,9 @@ class Walk:
 
     def select(self, name: str, batch: int) -> Tensor:
         """The dense value on the kept channels."""
-        return select(self.dense.values[name][batch], self.shrunk.values[name])
+        dense: Tensor = self.dense.values[name][batch]
+        kept = cast("tuple[Mask | None, ...]", self.shrunk.values[name])
+        return select(dense, kept)
 
     def owned(self, *weights: str) -> bool:
         """Whether one node alone reads each of these weights."""

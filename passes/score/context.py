@@ -19,7 +19,9 @@ from prunec.passes.batches import Batch
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """The model as traced and analysed, its calibration batches, and the original module where there is one."""
+    """The model as traced and analysed, its calibration batches, and the original module where
+    there is one.
+    """
 
     graph: Graph
     weights: Mapping[str, Tensor]
@@ -37,7 +39,9 @@ def slices(place: Place, group: Group, weight: Tensor) -> Tensor:
 
 
 def producers(context: Context, group: Group) -> tuple[Place, ...]:
-    """The weight matrices and filters that make the group's channels; every place where there are none."""
+    """The weight matrices and filters that make the group's channels; every place where there are
+    none.
+    """
     return _matrices(context, group, "produce") or group.places
 
 

@@ -11,7 +11,9 @@ from prunec.passes.score.context import Context, producers, ranked, relative, sl
 
 
 def run(context: Context, power: int) -> dict[str, Ranking]:
-    """Rank channels by the l1 (``power=1``) or l2 (2) norm of all their producers' weights, relative to the group's mean."""
+    """Rank channels by the l1 (``power=1``) or l2 (2) norm of all their producers' weights,
+    relative to the group's mean.
+    """
     return {g.name: ranked(relative(_norms(context, g, power))) for g in context.groups}
 
 

@@ -1,4 +1,6 @@
-"""The loss whose derivatives the data-driven scores use, found from the model's outputs and labels."""
+"""The loss whose derivatives the data-driven scores use, found from the model's outputs and
+labels.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,10 @@ from prunec.passes.batches import Batch
 def loss(outputs: Sequence[Any], batch: Batch) -> Tensor:
     """The training loss of one batch, averaged as `cross_entropy` and `mse_loss` do.
 
-    The first floating-point output is compared with the labels: cross entropy where these are integers, over the
-    last dimension (``[N, C]``, ``[N, T, V]``) or dimension 1 (``[N, C, ...]``); squared error where they are floats of
-    the output's shape. Labels that repeat an integer input are next-token labels and are shifted by one.
+    The first floating-point output is compared with the labels: cross entropy where these are
+    integers, over the last dimension (``[N, C]``, ``[N, T, V]``) or dimension 1 (``[N, C, ...]``);
+    squared error where they are floats of the output's shape. Labels that repeat an integer input
+    are next-token labels and are shifted by one.
 
     Raises:
         PruneError: P0406 without labels, P0407 where output and labels do not fit.
@@ -28,8 +31,8 @@ def loss(outputs: Sequence[Any], batch: Batch) -> Tensor:
         raise PruneError(
             Diagnostic(
                 "P0406",
-                "this score differentiates the training loss, and the calibration data has no labels",
-                help="yield (inputs, labels), or use a score without labels such as `obs()` or `l2`",
+                "the score differentiates the training loss, and the data has no labels",
+                help="yield (inputs, labels), or use a score without labels, such as `obs()`",
             )
         )
     output = prediction(outputs)
@@ -40,15 +43,15 @@ def loss(outputs: Sequence[Any], batch: Batch) -> Tensor:
         last, first = output.shape[:-1], (output.shape[0], *output.shape[2:])
         choices = (last, first) if output.ndim <= 3 else (first, last)
         for shape in choices:
-            if tuple(labels.shape) == tuple(shape):
-                scores = output.movedim(-1, 1) if shape is last else output
+            scores = output.movedim(-1, 1) if shape is last else output
+            if tuple(labels.shape) == tuple(shape) and int(labels.max()) < scores.shape[1]:
                 return _cross_entropy(scores, labels, batch)
     shapes = f"{_show(labels)} against output {_show(output)}"
     raise PruneError(
         Diagnostic(
             "P0407",
             f"no training loss fits the labels: {shapes}",
-            help="integer labels are classes ([N] for [N, C]), float labels have the output's shape",
+            help="integer labels are classes ([N] for [N, C]), floats have the output's shape",
         )
     )
 
@@ -56,9 +59,9 @@ def loss(outputs: Sequence[Any], batch: Batch) -> Tensor:
 def projection(outputs: Sequence[Any], generator: torch.Generator) -> Tensor:
     """The first floating-point output times unit Gaussian noise, summed.
 
-    The expected square of a direction's derivative is the squared change of the output in that direction: the Gauss-Newton
-    form of the squared error, which needs no labels and, unlike the Fisher information of a confident
-    classifier, does not vanish where the loss is flat.
+    The expected square of a direction's derivative is the squared change of the output in that
+    direction: the Gauss-Newton form of the squared error, which needs no labels and, unlike the
+    Fisher information of a confident classifier, does not vanish where the loss is flat.
     """
     output = prediction(outputs)
     noise = torch.randn(output.shape, generator=generator)

@@ -1,11 +1,12 @@
-"""Structured OBS: what the readers of a channel lose when it goes and their other weights are re-fitted.
+"""Structured OBS: what the readers of a channel lose when it goes and their other weights are
+re-fitted.
 
-1. Every linear map that reads a group gives its input moments and its weight to the one eliminator (`passes.obs`);
-   an error at one of its outputs weighs the mean squared gradient there of the model's (randomly projected) output.
-   That orders the channels, and gives a first loss.
-2. That loss takes errors at different positions for independent, which they are not: in front of a global average
-   pooling it is 40 times too small. So the true second-order loss of the re-fitted change is measured at a few
-   lengths of the order, and the curve is scaled to go through these.
+1. Every linear map that reads a group gives its input moments and its weight to the one eliminator
+   (`passes.obs`); an error at one of its outputs weighs the mean squared gradient there of the
+   model's (randomly projected) output. That orders the channels, and gives a first loss.
+2. That loss takes errors at different positions for independent, which they are not: in front of a
+   global average pooling it is 40 times too small. So the true second-order loss of the re-fitted
+   change is measured at a few lengths of the order, and the curve is scaled to go through these.
 
 Losses are half the expected squared change of the model's output per sample. No labels are needed.
 """
@@ -36,16 +37,22 @@ DRAWS = 32
 
 
 def run(context: Context, damping: float) -> dict[str, Ranking]:
-    """Rank channels by structured OBS, with ``damping`` relative to the mean diagonal of the moments.
+    """Rank channels by structured OBS, with ``damping`` relative to the mean diagonal of the
+    moments.
 
-    A group that something other than linear maps with weights reads (attention contracts the head size that queries
-    and keys share; a recurrent cell reads its own state) is ranked by the squared first-order change of the
-    output when a channel's gate closes: the same units, with nothing re-fitted.
+    A group that something other than linear maps with weights reads (attention contracts the head
+    size that queries and keys share; a recurrent cell reads its own state) is ranked by the squared
+    first-order change of the output when a channel's gate closes: the same units, with nothing
+    re-fitted.
     """
-    sensed = sense(context, frozenset(p.weight for g in context.groups for p in consumers(context, g)))
+    sensed = sense(
+        context, frozenset(p.weight for g in context.groups for p in consumers(context, g))
+    )
     read = [g for g in context.groups if _linear(context, g, sensed)]
     rough = {
-        g.name: eliminate([_reader(context, g, *use) for use in _uses(context, g, sensed)], g.size, damping)
+        g.name: eliminate(
+            [_reader(context, g, *use) for use in _uses(context, g, sensed)], g.size, damping
+        )
         for g in read
     }
     changes = [c for g in read for c in _changes(context, g, rough[g.name], sensed, damping)]
@@ -58,7 +65,12 @@ def run(context: Context, damping: float) -> dict[str, Ranking]:
 def _linear(context: Context, group: Group, sensed: Mapping[str, tuple[Sensed, ...]]) -> bool:
     """Whether linear maps, and nothing else, contract over the group."""
     places = consumers(context, group)
-    uses = {n.name for n in context.graph.nodes for r in n.weight_refs() if r.name in {p.weight for p in places}}
+    uses = {
+        n.name
+        for n in context.graph.nodes
+        for r in n.weight_refs()
+        if r.name in {p.weight for p in places}
+    }
     known = {one.map.node for p in places for one in sensed.get(p.weight, ())}
     return bool(places) and uses == known
 
@@ -119,7 +131,9 @@ def _counts(size: int) -> tuple[int, ...]:
 
 
 def _through(ranking: Ranking, name: str, true: Mapping[tuple[str, int], float]) -> Ranking:
-    """The ranking with its loss scaled to go through the measured points, and still never falling."""
+    """The ranking with its loss scaled to go through the measured points, and still never
+    falling.
+    """
     counts = _counts(len(ranking.order))
     ratios = [true[name, k] / ranking.loss[k] if ranking.loss[k] > 0 else 1.0 for k in counts]
     scale = np.interp(np.arange(len(ranking.loss)), counts, ratios)

@@ -12,7 +12,9 @@ from prunec.passes.score.context import Context
 
 
 def run(context: Context, seed: int) -> dict[str, Ranking]:
-    """A random permutation of each group, drawn from ``seed`` and the group's name alone; k channels cost k."""
+    """A random permutation of each group, drawn from ``seed`` and the group's name alone; k
+    channels cost k.
+    """
     found = {}
     for group in context.groups:
         digest = sha256(f"{seed}:{group.name}".encode()).digest()

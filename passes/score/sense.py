@@ -23,20 +23,26 @@ Removal: TypeAlias = tuple[str, int]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sensed:
-    """One linear map: moments of its input, and sums of the squared gradient per output channel ``[G, o]``."""
+    """One linear map: moments of its input, and sums of the squared gradient per output channel
+    ``[G, o]``.
+    """
 
     map: Linear_
     moments: Moments
     gradient: Tensor
 
     def rows(self) -> Tensor:
-        """Root mean squared gradient per output channel and position: what an error there weighs ``[G, o]``."""
+        """Root mean squared gradient per output channel and position: what an error there weighs
+        ``[G, o]``.
+        """
         return (self.gradient / self.moments.n).sqrt()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
-    """What a removal does to one map: a change of its weight, and of its output by ``-shift`` per channel."""
+    """What a removal does to one map: a change of its weight, and of its output by ``-shift`` per
+    channel.
+    """
 
     removal: Removal
     map: Linear_
@@ -65,10 +71,12 @@ def sense(context: Context, weights: frozenset[str]) -> dict[str, tuple[Sensed, 
 
 
 def measure(context: Context, changes: Sequence[Change]) -> dict[Removal, float]:
-    """Half the expected squared change of the model's output per sample, to second order, for each removal.
+    """Half the expected squared change of the model's output per sample, to second order, for each
+    removal.
 
-    Per sample a removal's effect is summed over positions, output channels and maps before it is squared, so
-    every correlation counts; one random projection of the output per sample estimates the expectation.
+    Per sample a removal's effect is summed over positions, output channels and maps before it is
+    squared, so every correlation counts; one random projection of the output per sample estimates
+    the expectation.
     """
     jobs: dict[str, list[Change]] = {}
     for change in changes:
@@ -102,7 +110,9 @@ def live(context: Context) -> dict[str, Tensor]:
 
 
 def absorbs(graph: Graph, map: Linear_) -> bool:
-    """Whether something can take up a constant shift of the map's output: its bias, or a batch norm behind it."""
+    """Whether something can take up a constant shift of the map's output: its bias, or a batch norm
+    behind it.
+    """
     users = graph.users[map.node]
     return map.bias is not None or (
         len(users) == 1
@@ -114,7 +124,9 @@ def absorbs(graph: Graph, map: Linear_) -> bool:
 def _backward(
     context: Context, batch: Batch, names: Container[str], generator: torch.Generator
 ) -> Iterator[tuple[Node, tuple[Value, ...], Tensor]]:
-    """The named nodes that the output depends on, with arguments and the gradient of the projected output."""
+    """The named nodes that the output depends on, with arguments and the gradient of the projected
+    output.
+    """
     seen: list[tuple[Node, tuple[Value, ...], Tensor]] = []
 
     def observe(node: Node, args: tuple[Value, ...], value: Value) -> None:
@@ -122,6 +134,8 @@ def _backward(
             seen.append((node, args, value))
 
     outputs = execute(context.graph, live(context), batch.inputs, observe)
+    if not seen:
+        return
     gradients = torch.autograd.grad(
         projection(outputs, generator), [value for _, _, value in seen], allow_unused=True
     )

@@ -1,8 +1,9 @@
 """First-order Taylor importance in gate form (Molchanov et al., CVPR 2019).
 
-Each channel gets a gate z = 1 that multiplies it where it is read; its importance is (dL/dz)^2, squared per
-batch. A gate on the columns of a linear map's weight is a gate on its input, so dL/dz is the sum of w * dL/dw over
-the channel's columns in every consumer: no hooks, and what several layers read shares one gate.
+Each channel gets a gate z = 1 that multiplies it where it is read; its importance is (dL/dz)^2,
+squared per batch. A gate on the columns of a linear map's weight is a gate on its input, so dL/dz
+is the sum of w * dL/dw over the channel's columns in every consumer: no hooks, and what several
+layers read shares one gate.
 """
 
 from __future__ import annotations
@@ -66,8 +67,9 @@ def _gate(
 def _sites(context: Context, group: Group) -> Sequence[tuple[Place, float]]:
     """Where the gate sits, and how much each site counts.
 
-    A group that only activations contract (the head size shared by queries and keys) has no consumer with a weight: its
-    gate sits on the producers, whose derivatives each equal the gate's, so they are averaged.
+    A group that only activations contract (the head size shared by queries and keys) has no
+    consumer with a weight: its gate sits on the producers, whose derivatives each equal the gate's,
+    so they are averaged.
     """
     read = consumers(context, group)
     if read:

@@ -1,13 +1,14 @@
 """Importances of the torch-pruning library, mapped onto our groups.
 
-The library scores the output channels of a root layer, coupled as its own dependency graph sees them. Our group finds
-its root by parameter name, and its channels by the indices that its axis expression gives there.
+The library scores the output channels of a root layer, coupled as its own dependency graph sees
+them. Our group finds its root by parameter name, and its channels by the indices that its axis
+expression gives there.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch import nn
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.axis import members
 from prunec.ir.graph import Dict_, Ref, Sequence_, Tree
-from prunec.ir.group import Group
+from prunec.ir.group import Group, Place
 from prunec.ir.plan import Ranking
 from prunec.passes.batches import Batch
 from prunec.passes.execute import wide
@@ -28,7 +29,8 @@ from prunec.passes.score.objective import loss
 
 
 def run(context: Context, importance: str) -> dict[str, Ranking]:
-    """Rank channels by a torch-pruning importance class (``GroupMagnitudeImportance``, ...), relative to each group's mean.
+    """Rank channels by a torch-pruning importance class (``GroupMagnitudeImportance``, ...),
+    relative to each group's mean.
 
     Raises:
         PruneError: P0410 with the library's reason, for every group that it cannot take.
@@ -46,15 +48,12 @@ def run(context: Context, importance: str) -> dict[str, Ranking]:
         raise
     except Exception as error:
         raise PruneError(_fault("torch-pruning cannot trace the model", _reason(error))) from error
-    scorer = getattr(tp.importance, importance)()
-    known: dict[str, NDArray[np.float64]] = {}
+    library = _Library(module, graph, getattr(tp.importance, importance)())
     found: dict[str, Ranking] = {}
     faults: list[Diagnostic] = []
     for group in context.groups:
         try:
-            found[group.name] = ranked(
-                relative(_scores(context, group, module, graph, scorer, known))
-            )
+            found[group.name] = ranked(relative(library.scores(group, producers(context, group))))
         except Exception as error:
             faults.append(_fault(f"torch-pruning cannot score `{group.name}`", _reason(error)))
     if faults:
@@ -62,42 +61,44 @@ def run(context: Context, importance: str) -> dict[str, Ranking]:
     return found
 
 
-def _scores(
-    context: Context,
-    group: Group,
-    module: nn.Module,
-    graph: Any,
-    scorer: Any,
-    known: dict[str, NDArray[np.float64]],
-) -> NDArray[np.float64]:
-    """The group's scores, read off the first producer that the library can take as a root."""
-    reason: Exception = LookupError("no layer of the group is a root that the library knows")
-    for place in producers(context, group):
-        path, _, kind = place.weight.rpartition(".")
-        if kind != "weight" or place.role != "produce":
-            continue
-        try:
-            if path not in known:
-                known[path] = _layer(module.get_submodule(path), graph, scorer)
-            return np.asarray(known[path][members(place.axis, group.atom)].sum(1))
-        except Exception as error:
-            reason = error
-    raise reason
+class _Library:
+    """The library's dependency graph of a module, and one of its importances."""
 
+    def __init__(self, module: nn.Module, graph: Any, scorer: Any) -> None:
+        self.module, self.graph, self.scorer = module, graph, scorer
+        self._known: dict[str, NDArray[np.float64]] = {}
 
-def _layer(layer: nn.Module, graph: Any, scorer: Any) -> NDArray[np.float64]:
-    """The importance of every output channel of a layer."""
-    pruner = graph.get_pruner_of_module(layer)
-    width = pruner.get_out_channels(layer)
-    group = graph.get_pruning_group(layer, pruner.prune_out_channels, idxs=list(range(width)))
-    scores = scorer(group)
-    if scores is None or tuple(scores.shape) != (width,):
-        shape = "none" if scores is None else list(scores.shape)
-        raise ValueError(f"{width} channels got scores of shape {shape}")
-    found = scores.detach().double().cpu().numpy()
-    if not np.isfinite(found).all():
-        raise ValueError("its scores are not finite")
-    return np.asarray(found)
+    def scores(self, group: Group, places: Sequence[Place]) -> NDArray[np.float64]:
+        """A group's scores, read off the first producer that the library can take as a root."""
+        reason: Exception = LookupError("no layer of the group is a root that the library knows")
+        for place in places:
+            path, _, kind = place.weight.rpartition(".")
+            if kind != "weight" or place.role != "produce":
+                continue
+            try:
+                return np.asarray(self._layer(path)[members(place.axis, group.atom)].sum(1))
+            except Exception as error:
+                reason = error
+        raise reason
+
+    def _layer(self, path: str) -> NDArray[np.float64]:
+        """The importance of every output channel of a layer."""
+        if path not in self._known:
+            layer = self.module.get_submodule(path)
+            pruner = self.graph.get_pruner_of_module(layer)
+            width = pruner.get_out_channels(layer)
+            every = list(range(width))
+            scores = self.scorer(
+                self.graph.get_pruning_group(layer, pruner.prune_out_channels, idxs=every)
+            )
+            if scores is None or tuple(scores.shape) != (width,):
+                shape = "none" if scores is None else list(scores.shape)
+                raise ValueError(f"{width} channels got scores of shape {shape}")
+            found = scores.detach().double().cpu().numpy()
+            if not np.isfinite(found).all():
+                raise ValueError("its scores are not finite")
+            self._known[path] = found
+        return self._known[path]
 
 
 def _differentiate(module: nn.Module, context: Context) -> None:
@@ -105,7 +106,7 @@ def _differentiate(module: nn.Module, context: Context) -> None:
     for batch in context.batches:
         given = dict(_arguments(context, batch))
         outputs = list(_tensors(module(**given)))
-        loss(outputs, batch).backward()
+        torch.autograd.backward(loss(outputs, batch))
 
 
 def _example(context: Context) -> dict[str, Any]:
@@ -159,5 +160,5 @@ def _fault(message: str, reason: str) -> Diagnostic:
         "P0410",
         message,
         notes=(reason,),
-        help="freeze or deselect these channels, or use one of prunec's own scores, such as `obs()`",
+        help="freeze or deselect these channels, or use a score of prunec's own, such as `obs()`",
     )

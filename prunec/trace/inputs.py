@@ -74,10 +74,16 @@ def bind(
         PruneError: P0331 if the arguments do not fit the signature, P0332 for a tensor of zero
             size, P0333 if ``dynamic`` names no input or no dimension of it.
     """
+    signature = inspect.signature(module.forward)
     try:
-        bound = inspect.signature(module.forward).bind(*args, **kwargs)
+        bound = signature.bind(*args, **kwargs)
     except TypeError as error:
-        raise refuse("P0331", f"the example inputs do not fit forward(): {error}") from None
+        takes = ", ".join(f"`{name}`" for name in signature.parameters) or "nothing"
+        raise refuse(
+            "P0331",
+            f"the example inputs do not fit forward(): {error}",
+            help=f"forward() takes {takes}: name and order the inputs like its parameters",
+        ) from None
     ordered = {name: kwargs[name] for name in _names(module, bound) if name in kwargs}
     leaves = tuple(Leaf(p, n, t, {}) for p, n, t in _tensors(module, bound))
     for leaf in leaves:

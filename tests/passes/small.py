@@ -30,9 +30,7 @@ class Small:
 
     @property
     def context(self) -> Context:
-        return Context(
-            self.graph, self.weights, self.axes, self.groups, self.batches, self.module
-        )
+        return Context(self.graph, self.weights, self.axes, self.groups, self.batches, self.module)
 
     def group(self, name: str) -> Group:
         """The one group whose name begins so."""
@@ -40,7 +38,9 @@ class Small:
         return found
 
     def shrink(self, **keep: tuple[int, ...]) -> Shrunk:
-        """Shrunk to the kept channels of groups, by the beginning of their names (``__`` for a dot)."""
+        """Shrunk to the kept channels of groups, by the beginning of their names (``__`` for a
+        dot).
+        """
         plan = Plan({self.group(n.replace("__", ".")).name: k for n, k in keep.items()})
         return shrink.run(self.graph, self.weights, self.axes, self.groups, plan)
 

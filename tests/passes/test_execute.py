@@ -1,4 +1,6 @@
-"""Execution equals the module; the tape computes the same, frees what is dead and sees changed weights."""
+"""Execution equals the module; the tape computes the same, frees what is dead and sees changed
+weights.
+"""
 
 from __future__ import annotations
 

@@ -39,9 +39,11 @@ def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize(("shape", "kernel", "stride", "padding", "dilation", "groups"), CONVOLUTIONS)
+@pytest.mark.parametrize(
+    ("shape", "kernel", "stride", "padding", "dilation", "groups"), CONVOLUTIONS
+)
 @pytest.mark.parametrize("chunk", [1, 1 << 24])
-def test_columns_times_matrix_is_the_convolution(
+def test_columns_times_matrix_is_the_convolution(  # noqa: PLR0917
     shape: tuple[int, ...],
     kernel: tuple[int, ...],
     stride: int | tuple[int, ...],

@@ -14,7 +14,7 @@ from prunec.passes.obs import Reader, eliminate, refit
 
 
 def random_reader(
-    seed: int, size: int = 5, taps: int = 1, outputs: int = 3, groups: int = 1, spare: int = 0
+    seed: int, *, size: int = 5, taps: int = 1, outputs: int = 3, groups: int = 1, spare: int = 0
 ) -> Reader:
     """A random well-conditioned reader; ``spare`` columns belong to no channel."""
     generator = torch.Generator().manual_seed(seed)
@@ -99,15 +99,17 @@ def test_a_channel_read_by_nobody_goes_first_and_dead_inputs_cost_nothing() -> N
     reader.hessian[:, :, reader.columns[1]] = 0.0
     reader.matrix[:, :, reader.columns[1]] = 0.0
     ranking = eliminate([reader], 5)
-    assert set(ranking.order[:2].tolist()) == {1, 3} or ranking.loss[1] == 0.0
     assert ranking.order[0] == 1
+    assert ranking.loss[1] == 0
 
 
 def test_singular_moments_are_damped_until_they_can_be_inverted() -> None:
     x = torch.randn(1, 3, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     hessian = x.mT @ x
     inverse, legal = damped_inverse(hessian, 0.0)
-    torch.testing.assert_close(inverse @ legal, torch.eye(8, dtype=torch.float64)[None], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        inverse @ legal, torch.eye(8, dtype=torch.float64)[None], atol=1e-5, rtol=0
+    )
     ranking = eliminate([Reader(hessian, torch.ones(1, 2, 8), torch.arange(8)[:, None])], 8)
     assert np.isfinite(ranking.loss).all()
     assert (np.diff(ranking.loss) >= 0).all()

@@ -7,9 +7,9 @@ from torch import nn
 class Block(nn.Module):
     def __init__(self):
         super().__init__()
-        self.conv1 = nn.Conv2d(16, 11, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(11)
-        self.conv2 = nn.Conv2d(11, 16, 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(16, 9, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(9)
+        self.conv2 = nn.Conv2d(9, 16, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(16)
 
     def forward(self, x):
@@ -42,9 +42,9 @@ class SlimDigits(nn.Module):
         self.stem = nn.Conv2d(1, 16, 3, padding=1, bias=False)
         self.bn = nn.BatchNorm2d(16)
         self.stage1 = Block()
-        self.stage2 = Block2(16, 15, 25)
-        self.stage3 = Block2(25, 11, 44)
-        self.head = nn.Linear(44, 10)
+        self.stage2 = Block2(16, 20, 24)
+        self.stage3 = Block2(24, 18, 36)
+        self.head = nn.Linear(36, 10)
 
     def forward(self, images):
         x = F.relu(self.bn(self.stem(images)))

@@ -1,4 +1,6 @@
-"""The losses of the OBS score are those of the model's output, in one unit for every kind of group."""
+"""The losses of the OBS score are those of the model's output, in one unit for every kind of
+group.
+"""
 
 from __future__ import annotations
 

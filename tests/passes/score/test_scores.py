@@ -45,7 +45,10 @@ def test_random_orders_depend_on_the_seed_and_the_name_alone() -> None:
     (name,) = (g.name for g in small.groups)
     one, two = (score.run(Random(seed=s), small.context)[name].order for s in (1, 2))
     assert one.tolist() != two.tolist()
-    assert one.tolist() == score.run(Random(seed=1), build(Mlp(width=50), 8, 4).context)[name].order.tolist()
+    assert (
+        one.tolist()
+        == score.run(Random(seed=1), build(Mlp(width=50), 8, 4).context)[name].order.tolist()
+    )
 
 
 @pytest.mark.parametrize(("method", "power"), [(L1(), 1), (L2(), 2)])
@@ -65,7 +68,9 @@ def test_taylor_says_what_is_wrong_with_the_labels() -> None:
         score.run(Taylor(), small.context)
 
 
-@pytest.mark.parametrize("importance", ["GroupMagnitudeImportance", "BNScaleImportance", "GroupTaylorImportance"])
+@pytest.mark.parametrize(
+    "importance", ["GroupMagnitudeImportance", "BNScaleImportance", "GroupTaylorImportance"]
+)
 def test_torch_pruning_scores_our_groups(importance: str) -> None:
     small = build(Residual(), 4, 3, 6, 6, classes=5)
     legal(score.run(TorchPruning(importance=importance), small.context), small)
