@@ -28,7 +28,7 @@ def random_reader(
 
 
 def loss_of(reader: Reader, removed: Tensor, damping: float = 1e-2) -> float:
-    """1/2 tr((W' - W) H (W' - W)^T) of the best W' that is zero on the removed channels' columns."""
+    """1/2 tr((W' - W) H (W' - W)^T) of the best W' that is zero on the removed channels."""
     _, hessian = damped_inverse(reader.hessian, damping)
     gone = reader.columns[removed].reshape(-1)
     kept = torch.tensor([c for c in range(hessian.shape[-1]) if c not in set(gone.tolist())])
