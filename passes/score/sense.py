@@ -87,9 +87,9 @@ def measure(context: Context, changes: Sequence[Change]) -> dict[Removal, float]
         effects: dict[Removal, Tensor] = {}
         for node, args, gradient in _backward(context, batch, jobs, generator):
             for change in jobs[node.name]:
-                effect = (_effect(node, args, change) * gradient).double().flatten(1).sum(1)
+                effect = _per_sample(context, node, _effect(node, args, change) * gradient)
                 before = effects.get(change.removal)
-                effects[change.removal] = effect if before is None else before + effect
+                effects[change.removal] = effect if before is None else _together(before, effect)
         for removal, effect in effects.items():
             total[removal] += 0.5 * float(effect.square().sum())
     return {removal: value / samples(context) for removal, value in total.items()}
@@ -157,3 +157,23 @@ def _effect(node: Node, args: tuple[Value, ...], change: Change) -> Tensor:
         return effect
     width = (1, -1, *(1,) * len(map.kernel)) if map.kernel else (-1,)
     return effect - change.shift.to(effect.dtype).reshape(width)
+
+
+def _per_sample(context: Context, node: Node, effect: Tensor) -> Tensor:
+    """The effect summed over all but the samples, ``[N]``, or ``[1]`` where the axes do not tell these apart.
+
+    Samples are drawn independently, so the square of a sum over samples is the sum of squares in expectation:
+    ``[1]`` is as true, only noisier.
+    """
+    effect = effect.double()
+    samples_axis = context.axes.values[context.graph.inputs[0].name]
+    batch = samples_axis[0] if samples_axis else None
+    for dim, axis in enumerate(context.axes.values[node.name] or ()):
+        if axis == batch:
+            return effect.movedim(dim, 0).flatten(1).sum(1)
+    return effect.sum().reshape(1)
+
+
+def _together(a: Tensor, b: Tensor) -> Tensor:
+    """The sum of two effects, per sample if both are."""
+    return a + b if a.shape == b.shape else (a.sum() + b.sum()).reshape(1)

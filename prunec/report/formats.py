@@ -25,31 +25,13 @@ def write(diagnostics: Sequence[Diagnostic], form: Format, version: str) -> str:
         case Format.text:
             return "\n\n".join(map(render, diagnostics))
         case Format.json:
-            return _dump({"diagnostics": [as_dict(d) for d in diagnostics]})
+            return _dump({"diagnostics": [d.as_dict() for d in diagnostics]})
         case Format.sarif:
             return _dump(_sarif(diagnostics, version))
         case Format.github:
             return "\n".join(map(_github, diagnostics))
         case _:
             assert_never(form)
-
-
-def as_dict(diagnostic: Diagnostic) -> dict[str, object]:
-    """A diagnostic as plain JSON values."""
-    span = diagnostic.span
-    return {
-        "code": diagnostic.code,
-        "severity": diagnostic.severity,
-        "message": diagnostic.message,
-        "label": diagnostic.label,
-        "notes": list(diagnostic.notes),
-        "help": diagnostic.help,
-        "file": span.source.name if span else None,
-        "line": span.line if span else None,
-        "column": span.column if span else None,
-        "end_line": span.end_line if span else None,
-        "end_column": span.end_column if span else None,
-    }
 
 
 def _sarif(diagnostics: Sequence[Diagnostic], version: str) -> dict[str, object]:
