@@ -78,6 +78,9 @@ def _call(
     silent = all(k in leaf.shown or v == defaults[k] for k, v in rest.items())
     if not isinstance(bound[leaf.source], Ref) or not silent or any(map(_has_value, rest.values())):
         return None
+    if schema.base(node.op) == "instance_norm" and isinstance(node.type, TensorType):
+        # Without weights of its own nothing else says how many channels are left.
+        rest["num_features"] = node.type.shape[1]
     return rest
 
 

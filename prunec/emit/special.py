@@ -165,7 +165,7 @@ SPECIAL: Mapping[str, Special] = {
     "split": _split,
     "split_with_sizes": _split,
     "hardtanh": _hardtanh,
-    **dict.fromkeys(("numpy_T", "matrix_H", "mT", "mH"), _property),
+    **dict.fromkeys(("numpy_T", "matrix_H", "mT", "mH", "real", "imag"), _property),
     "flatten": _flatten,
     "fill": _fill,
     "slice_scatter": _scatter,
