@@ -195,24 +195,24 @@ def accumulate(map: Linear_, x: Tensor, y: Tensor | None = None) -> Moments:
     return total
 
 
-def damped_inverse(matrix: Tensor, damping: float = 1e-2) -> tuple[Tensor, Tensor]:
-    """Inverse of symmetric positive semi-definite ``[G, d, d]`` after relative damping, and what
-    was inverted.
+def damp(matrix: Tensor, damping: float = 1e-2) -> tuple[Tensor, Tensor]:
+    """Symmetric positive semi-definite ``[G, d, d]`` after relative damping, and its Cholesky
+    factor.
 
-    The damping is ``damping`` times the mean diagonal of live inputs; dead inputs (zero diagonal)
-    get a one there. Where Cholesky still fails the damping grows tenfold until it does not.
+    ``damping`` times the mean diagonal of live inputs is added to the diagonal; dead inputs
+    (zero diagonal) get a one there. Where Cholesky still fails the damping grows tenfold until
+    it does not.
     """
     diagonal = matrix.diagonal(dim1=-2, dim2=-1)
     dead = diagonal <= 0
-    live = (~dead).sum(-1).clamp(min=1)
-    scale = diagonal.clamp(min=0).sum(-1) / live
+    mean = diagonal.clamp(min=0).sum(-1) / (~dead).sum(-1).clamp(min=1)
+    fixed = matrix + torch.diag_embed(torch.where(dead, 1 - diagonal, 0))
     eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
-    fixed = matrix + torch.diag_embed(dead.to(matrix.dtype) * (1 - diagonal))
     while True:
-        legal = fixed + damping * scale[:, None, None] * eye
+        legal = fixed + damping * mean[:, None, None] * eye
         factor, info = torch.linalg.cholesky_ex(legal)
         if not bool(info.any()):
-            return torch.cholesky_inverse(factor), legal
+            return legal, factor
         damping = max(10 * damping, 1e-10)
 
 

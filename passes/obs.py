@@ -9,7 +9,7 @@ in O(d^2) each. A channel that several maps read leaves all of them at once and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from prunec.ir.plan import Ranking
-from prunec.passes.moments import damped_inverse
+from prunec.passes.moments import damp
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,51 +35,62 @@ class Reader:
     columns: Tensor
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Elimination:
+    """The order of removal with its losses, and the re-fitted weights of every reader after some of
+    the rounds: ``weights[k]`` after ``order[:k]`` are gone, zero in their columns.
+    """
+
+    ranking: Ranking
+    weights: dict[int, tuple[Tensor, ...]]
+
+
 def eliminate(
-    readers: Sequence[Reader], size: int, damping: float = 1e-2, rounds: int = 128
-) -> Ranking:
-    """Remove channels greedily, cheapest first, re-fitting after each round; what every length of
-    it costs.
+    readers: Sequence[Reader],
+    size: int,
+    damping: float = 1e-2,
+    snapshots: Collection[int] = (),
+    rounds: int = 128,
+) -> Elimination:
+    """Remove channels greedily, cheapest first, re-fitting after each round; what it costs.
 
     ``damping`` is relative to the mean diagonal of each Hessian. Up to ``rounds`` channels leave
     one by one; a larger group lets several go in each round (their joint cost is exact, only their
     choice is not re-scored in between). ``loss[k]`` is 1/2 sum tr((W_k - W) H (W_k - W)^T), H
-    damped, W_k re-fitted.
+    damped, W_k re-fitted. Weights are kept after the first round that reaches each snapshot.
     """
-    states = [_State.start(r, damping) for r in readers]
+    states = [_State(reader, damping) for reader in readers]
     alive = np.ones(size, dtype=bool)
     order: list[int] = []
     steps: list[NDArray[np.float64]] = []
+    weights: dict[int, tuple[Tensor, ...]] = {}
     per_round = -(-size // rounds)
     while alive.any():
         channels = np.flatnonzero(alive)
         scores = sum((s.scores(torch.from_numpy(channels)) for s in states), torch.zeros(1))
         best = torch.argsort(scores.expand(len(channels)), stable=True)[:per_round].numpy()
         leaving = channels[best]
-        costs = [s.remove(torch.from_numpy(leaving)) for s in states]
-        steps.append(
-            np.sum([c.numpy() for c in costs], axis=0) if costs else np.zeros(len(leaving))
-        )
+        costs = [s.remove(torch.from_numpy(leaving)).numpy() for s in states]
+        steps.append(np.sum([np.zeros(len(leaving)), *costs], axis=0))
+        if any(len(order) < s <= len(order) + len(leaving) for s in snapshots):
+            weights[len(order) + len(leaving)] = tuple(s.weight() for s in states)
         order += leaving.tolist()
         alive[leaving] = False
     loss = np.concatenate([[0.0], np.cumsum(np.maximum(np.concatenate(steps), 0.0))])
-    return Ranking(np.asarray(order, dtype=np.int64), loss)
+    return Elimination(Ranking(np.asarray(order, dtype=np.int64), loss), weights)
 
 
-@dataclass(slots=True, eq=False)
 class _State:
-    """A reader in the middle of elimination: the inverse Hessian and the re-fitted weight of what
-    remains.
+    """A reader in the middle of elimination: inverse Hessian and weight of the columns that
+    remain.
     """
 
-    inverse: Tensor
-    matrix: Tensor
-    columns: Tensor
-
-    @staticmethod
-    def start(reader: Reader, damping: float) -> _State:
-        inverse, _ = damped_inverse(reader.hessian.double(), damping)
-        return _State(inverse, reader.matrix.double().clone(), reader.columns)
+    def __init__(self, reader: Reader, damping: float) -> None:
+        self.inverse = torch.cholesky_inverse(damp(reader.hessian.double(), damping)[1])
+        self.matrix = reader.matrix.double()
+        self.width = self.matrix.shape[2]
+        self.columns = reader.columns
+        self.remaining = torch.arange(self.width)
 
     def scores(self, channels: Tensor) -> Tensor:
         """Cost of removing each channel alone: 1/2 sum over groups of tr(W_c ([H^-1]_cc)^-1
@@ -88,29 +99,28 @@ class _State:
         columns = self.columns[channels]
         blocks = self.inverse[:, columns[:, :, None], columns[:, None, :]]
         weights = self.matrix[:, :, columns].permute(0, 2, 3, 1)
-        factor = torch.linalg.cholesky(blocks)
-        half = torch.linalg.solve_triangular(factor, weights, upper=False)
+        half = torch.linalg.solve_triangular(torch.linalg.cholesky(blocks), weights, upper=False)
         scores: Tensor = 0.5 * half.square().sum((0, 2, 3))
         return scores
 
     def remove(self, channels: Tensor) -> Tensor:
         """Remove channels together; the cost that each adds to those before it."""
         gone = self.columns[channels].reshape(-1)
+        stays = torch.ones(len(self.remaining), dtype=torch.bool)
+        stays[gone] = False
         factor = torch.linalg.cholesky(self.inverse[:, gone[:, None], gone])
         half = torch.linalg.solve_triangular(factor, self.matrix[:, :, gone].mT, upper=False)
-        sweep = torch.linalg.solve_triangular(factor, self.inverse[:, gone], upper=False)
-        self.matrix = self.matrix - half.mT @ sweep
-        self.inverse = self.inverse - sweep.mT @ sweep
-        self.matrix[:, :, gone] = 0.0
+        rest = self.inverse[:, gone][:, :, stays]
+        sweep = torch.linalg.solve_triangular(factor, rest, upper=False)
+        self.matrix = self.matrix[:, :, stays] - half.mT @ sweep
+        self.inverse = self.inverse[:, stays][:, :, stays] - sweep.mT @ sweep
+        self.remaining = self.remaining[stays]
+        self.columns = (stays.cumsum(0) - 1)[self.columns]
         costs: Tensor = 0.5 * half.square().reshape(len(half), len(channels), -1).sum((0, 2))
         return costs
 
-
-def refit(hessian: Tensor, matrix: Tensor, kept: Tensor, damping: float = 1e-2) -> Tensor:
-    """The weight on the kept columns that loses least: (H_RR)^-1 (H W^T)_R, ``[G, o, |kept|]``; the
-    oracle of `eliminate`.
-    """
-    _, legal = damped_inverse(hessian.double(), damping)
-    right = (legal @ matrix.double().mT)[:, kept]
-    solution: Tensor = torch.linalg.solve(legal[:, kept[:, None], kept], right)
-    return solution.mT
+    def weight(self) -> Tensor:
+        """The re-fitted weight in full width ``[G, o, d]``."""
+        full = self.matrix.new_zeros(*self.matrix.shape[:2], self.width)
+        full[:, :, self.remaining] = self.matrix
+        return full

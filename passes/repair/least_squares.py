@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from prunec.ir.graph import Node
-from prunec.passes.moments import Linear_, Moments, accumulate, damped_inverse, linear
+from prunec.passes.moments import Linear_, Moments, accumulate, damp, linear
 from prunec.passes.repair.walk import Walk
 
 
@@ -62,9 +62,8 @@ def sum_moments(walk: Walk, map: Linear_) -> Moments:
 def solve(seen: Moments, old: Tensor, ridge: float) -> Tensor:
     """The ridge solution ``[G, o, d]``, drawn towards ``old``."""
     assert seen.xy is not None
-    inverse, _ = damped_inverse(seen.xx, ridge)
-    residual = seen.xy - seen.xx @ old.mT
-    return old + (inverse @ residual).mT
+    _, factor = damp(seen.xx, ridge)
+    return old + torch.cholesky_solve(seen.xy - seen.xx @ old.mT, factor).mT
 
 
 def error(seen: Moments, matrix: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ Losses are half the expected squared change of the model's output per sample. No
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,11 +24,11 @@ from prunec.ir.axis import members
 from prunec.ir.group import Group, Place
 from prunec.ir.plan import Ranking
 from prunec.passes.execute import wide
-from prunec.passes.obs import Reader, eliminate, refit
+from prunec.passes.obs import Elimination, Reader, eliminate
 from prunec.passes.score import taylor
 from prunec.passes.score.context import Context, consumers, ranked
 from prunec.passes.score.objective import projection
-from prunec.passes.score.sense import Change, Sensed, absorbs, measure, samples, sense
+from prunec.passes.score.sense import Change, Removal, Sensed, absorbs, measure, samples, sense
 
 MEASURED = (0.25, 0.5, 0.75, 1.0)
 """Shares of a group's channels at whose removal the true loss is measured."""
@@ -49,17 +49,18 @@ def run(context: Context, damping: float) -> dict[str, Ranking]:
         context, frozenset(p.weight for g in context.groups for p in consumers(context, g))
     )
     read = [g for g in context.groups if _linear(context, g, sensed)]
-    rough = {
-        g.name: eliminate(
-            [_reader(context, g, *use) for use in _uses(context, g, sensed)], g.size, damping
-        )
-        for g in read
-    }
-    changes = [c for g in read for c in _changes(context, g, rough[g.name], sensed, damping)]
+    rough: dict[str, Ranking] = {}
+    changes: list[Change] = []
+    for group in read:
+        uses = list(_uses(context, group, sensed))
+        readers = [_reader(context, group, place, one) for place, one in uses]
+        found = eliminate(readers, group.size, damping, _counts(group.size))
+        rough[group.name] = found.ranking
+        changes += _changes(context, group, [one for _, one in uses], found)
     true = measure(context, changes)
-    found = {name: _through(ranking, name, true) for name, ranking in rough.items()}
-    unread = tuple(g for g in context.groups if g.name not in found)
-    return found | (_by_gates(replace(context, groups=unread)) if unread else {})
+    rankings = {name: _through(ranking, name, true) for name, ranking in rough.items()}
+    unread = tuple(g for g in context.groups if g.name not in rankings)
+    return rankings | (_by_gates(replace(context, groups=unread)) if unread else {})
 
 
 def _linear(context: Context, group: Group, sensed: Mapping[str, tuple[Sensed, ...]]) -> bool:
@@ -96,33 +97,19 @@ def _reader(context: Context, group: Group, place: Place, one: Sensed) -> Reader
 
 
 def _changes(
-    context: Context,
-    group: Group,
-    ranking: Ranking,
-    sensed: Mapping[str, tuple[Sensed, ...]],
-    damping: float,
+    context: Context, group: Group, readers: Sequence[Sensed], found: Elimination
 ) -> Iterator[Change]:
     """What removing channels, and re-fitting the others, does to every reader."""
-    for place, one in _uses(context, group, sensed):
-        reader = _reader(context, group, place, one)
-        weight = wide(context.weights[place.weight].detach())
-        matrix = one.map.matrix(weight)
-        for count in _counts(group.size):
-            gone = reader.columns[torch.from_numpy(ranking.order[:count])].reshape(-1)
-            stays = torch.ones(matrix.shape[2], dtype=torch.bool)
-            stays[gone] = False
-            kept = stays.nonzero()[:, 0]
-            change = -matrix
-            change[:, :, kept] += refit(reader.hessian, matrix, kept, damping)
-            mean = one.moments.x / one.moments.n
-            shift = torch.einsum("god,gd->go", change, mean).reshape(-1)
-            absorbed = absorbs(context.graph, one.map)
-            yield Change(
-                (group.name, count),
-                one.map,
-                one.map.weight_like(change, weight),
-                shift if absorbed else None,
-            )
+    for count, refitted in found.weights.items():
+        for one, matrix in zip(readers, refitted, strict=True):
+            weight = wide(context.weights[one.map.weight].detach())
+            rows = one.rows()[:, :, None]
+            change = torch.where(rows > 0, matrix / rows, 0) - one.map.matrix(weight)
+            change = torch.where(rows > 0, change, 0)
+            shift = None
+            if absorbs(context.graph, one.map):
+                shift = torch.einsum("god,gd->go", change, one.moments.x / one.moments.n)
+            yield Change((group.name, count), one.map, one.map.weight_like(change, weight), shift)
 
 
 def _counts(size: int) -> tuple[int, ...]:
@@ -130,13 +117,11 @@ def _counts(size: int) -> tuple[int, ...]:
     return tuple(sorted({max(1, round(size * share)) for share in MEASURED}))
 
 
-def _through(ranking: Ranking, name: str, true: Mapping[tuple[str, int], float]) -> Ranking:
-    """The ranking with its loss scaled to go through the measured points, and still never
-    falling.
-    """
-    counts = _counts(len(ranking.order))
-    ratios = [true[name, k] / ranking.loss[k] if ranking.loss[k] > 0 else 1.0 for k in counts]
-    scale = np.interp(np.arange(len(ranking.loss)), counts, ratios)
+def _through(ranking: Ranking, name: str, true: Mapping[Removal, float]) -> Ranking:
+    """The ranking, its loss scaled to go through the measured points, and still never falling."""
+    points = sorted((count, loss) for (group, count), loss in true.items() if group == name)
+    ratios = [loss / ranking.loss[k] if ranking.loss[k] > 0 else 1.0 for k, loss in points]
+    scale = np.interp(np.arange(len(ranking.loss)), [k for k, _ in points], ratios)
     return Ranking(ranking.order, np.maximum.accumulate(ranking.loss * scale))
 
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from prunec.ir.axis import Product
 from prunec.ir.graph import Graph, Node, Ref, WeightRef
 from prunec.passes.batches import Batch
 from prunec.passes.execute import Value, lookup, wide
@@ -87,7 +88,8 @@ def measure(context: Context, changes: Sequence[Change]) -> dict[Removal, float]
         effects: dict[Removal, Tensor] = {}
         for node, args, gradient in _backward(context, batch, jobs, generator):
             for change in jobs[node.name]:
-                effect = _per_sample(context, node, _effect(node, args, change) * gradient)
+                change_of_output = _effect(node, args, change) * gradient
+                effect = _per_sample(context, node, change_of_output, batch.size)
                 before = effects.get(change.removal)
                 effects[change.removal] = effect if before is None else _together(before, effect)
         for removal, effect in effects.items():
@@ -159,18 +161,21 @@ def _effect(node: Node, args: tuple[Value, ...], change: Change) -> Tensor:
     return effect - change.shift.to(effect.dtype).reshape(width)
 
 
-def _per_sample(context: Context, node: Node, effect: Tensor) -> Tensor:
-    """The effect summed over all but the samples, ``[N]``, or ``[1]`` where the axes do not tell these apart.
+def _per_sample(context: Context, node: Node, effect: Tensor, count: int) -> Tensor:
+    """The effect summed over all but the samples, ``[N]``; ``[1]`` where the axes hide the samples.
 
-    Samples are drawn independently, so the square of a sum over samples is the sum of squares in expectation:
-    ``[1]`` is as true, only noisier.
+    Samples are drawn independently, so the square of a sum over samples is the sum of squares in
+    expectation: ``[1]`` is as true, only noisier.
     """
+    given = context.axes.values[context.graph.inputs[0].name]
+    batch = given[0] if given else None
     effect = effect.double()
-    samples_axis = context.axes.values[context.graph.inputs[0].name]
-    batch = samples_axis[0] if samples_axis else None
     for dim, axis in enumerate(context.axes.values[node.name] or ()):
-        if axis == batch:
-            return effect.movedim(dim, 0).flatten(1).sum(1)
+        factors = axis.factors if isinstance(axis, Product) else (axis,)
+        if factors and factors[0] == batch:
+            return effect.movedim(dim, 0).reshape(count, -1).sum(1)
+        if factors and factors[-1] == batch:
+            return effect.movedim(dim, -1).reshape(-1, count).sum(0)
     return effect.sum().reshape(1)
 
 

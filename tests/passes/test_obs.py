@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from prunec.passes.moments import damped_inverse
-from prunec.passes.obs import Reader, eliminate, refit
+from prunec.ir.plan import Ranking
+from prunec.passes import obs
+from prunec.passes.moments import damp
+from prunec.passes.obs import Reader
 
 
 def random_reader(
@@ -27,15 +29,27 @@ def random_reader(
     return Reader(x.mT @ x, matrix, columns)
 
 
-def loss_of(reader: Reader, removed: Tensor, damping: float = 1e-2) -> float:
-    """1/2 tr((W' - W) H (W' - W)^T) of the best W' that is zero on the removed channels."""
-    _, hessian = damped_inverse(reader.hessian, damping)
-    gone = reader.columns[removed].reshape(-1)
-    kept = torch.tensor([c for c in range(hessian.shape[-1]) if c not in set(gone.tolist())])
+def eliminate(
+    readers: list[Reader], size: int, damping: float = 1e-2, rounds: int = 128
+) -> Ranking:
+    return obs.eliminate(readers, size, damping, rounds=rounds).ranking
+
+
+def refit(reader: Reader, removed: Tensor, damping: float = 1e-2) -> Tensor:
+    """The best weight that is zero on the removed channels: (H_RR)^-1 (H W^T)_R on the others."""
+    hessian, _ = damp(reader.hessian, damping)
+    gone = set(reader.columns[removed].reshape(-1).tolist())
+    kept = torch.tensor([c for c in range(hessian.shape[-1]) if c not in gone], dtype=torch.long)
     best = torch.zeros_like(reader.matrix)
-    if len(kept):
-        best[:, :, kept] = refit(reader.hessian, reader.matrix, kept, damping)
-    change = best - reader.matrix
+    right = (hessian @ reader.matrix.mT)[:, kept]
+    best[:, :, kept] = torch.linalg.solve(hessian[:, kept[:, None], kept], right).mT
+    return best
+
+
+def loss_of(reader: Reader, removed: Tensor, damping: float = 1e-2) -> float:
+    """1/2 tr(D H D^T), D the change to that weight."""
+    hessian, _ = damp(reader.hessian, damping)
+    change = refit(reader, removed, damping) - reader.matrix
     return float(0.5 * (change @ hessian * change).sum())
 
 
@@ -50,7 +64,7 @@ def test_two_by_two() -> None:
 def test_removing_everything_costs_the_whole_quadratic_form() -> None:
     reader = random_reader(0, size=4, taps=3)
     ranking = eliminate([reader], 4)
-    _, hessian = damped_inverse(reader.hessian)
+    hessian, _ = damp(reader.hessian)
     whole = 0.5 * (reader.matrix @ hessian * reader.matrix).sum()
     assert ranking.loss[-1] == pytest.approx(float(whole), rel=1e-9)
 
@@ -106,10 +120,18 @@ def test_a_channel_read_by_nobody_goes_first_and_dead_inputs_cost_nothing() -> N
 def test_singular_moments_are_damped_until_they_can_be_inverted() -> None:
     x = torch.randn(1, 3, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     hessian = x.mT @ x
-    inverse, legal = damped_inverse(hessian, 0.0)
-    torch.testing.assert_close(
-        inverse @ legal, torch.eye(8, dtype=torch.float64)[None], atol=1e-5, rtol=0
-    )
+    legal, factor = damp(hessian, 0.0)
+    torch.testing.assert_close(factor @ factor.mT, legal)
     ranking = eliminate([Reader(hessian, torch.ones(1, 2, 8), torch.arange(8)[:, None])], 8)
     assert np.isfinite(ranking.loss).all()
     assert (np.diff(ranking.loss) >= 0).all()
+
+
+def test_snapshots_are_the_refitted_weights() -> None:
+    readers = [random_reader(5, taps=2, groups=2, spare=3), random_reader(6, outputs=2)]
+    found = obs.eliminate(readers, 5, snapshots=(1, 3, 5))
+    assert sorted(found.weights) == [1, 3, 5]
+    for count, weights in found.weights.items():
+        removed = torch.from_numpy(found.ranking.order[:count])
+        for reader, weight in zip(readers, weights, strict=True):
+            torch.testing.assert_close(weight, refit(reader, removed))
