@@ -44,11 +44,6 @@ class Linear_:
     dilation: tuple[int, ...] = ()
     groups: int = 1
 
-    @property
-    def output_dim(self) -> int:
-        """The weight's dimension that counts output channels."""
-        return 1 if self.flipped else 0
-
     def matrix(self, weight: Tensor) -> Tensor:
         """The weight as float64 ``[G, o, d]``, o = output channels per group."""
         rows = weight.T if self.flipped else weight

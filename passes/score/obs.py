@@ -48,7 +48,11 @@ def run(context: Context, damping: float) -> dict[str, Ranking]:
     sensed = sense(
         context, frozenset(p.weight for g in context.groups for p in consumers(context, g))
     )
-    read = [g for g in context.groups if _linear(context, g, sensed)]
+    nodes: dict[str, set[str]] = {}
+    for node in context.graph.nodes:
+        for ref in node.weight_refs():
+            nodes.setdefault(ref.name, set()).add(node.name)
+    read = [g for g in context.groups if _linear(context, g, sensed, nodes)]
     rough: dict[str, Ranking] = {}
     changes: list[Change] = []
     for group in read:
@@ -63,15 +67,15 @@ def run(context: Context, damping: float) -> dict[str, Ranking]:
     return rankings | (_by_gates(replace(context, groups=unread)) if unread else {})
 
 
-def _linear(context: Context, group: Group, sensed: Mapping[str, tuple[Sensed, ...]]) -> bool:
-    """Whether linear maps, and nothing else, contract over the group."""
+def _linear(
+    context: Context,
+    group: Group,
+    sensed: Mapping[str, tuple[Sensed, ...]],
+    nodes: Mapping[str, set[str]],
+) -> bool:
+    """Whether linear maps, and nothing else, contract over the group; ``nodes`` read a weight."""
     places = consumers(context, group)
-    uses = {
-        n.name
-        for n in context.graph.nodes
-        for r in n.weight_refs()
-        if r.name in {p.weight for p in places}
-    }
+    uses = {node for p in places for node in nodes[p.weight]}
     known = {one.map.node for p in places for one in sensed.get(p.weight, ())}
     return bool(places) and uses == known
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.axis import members
-from prunec.ir.graph import Dict_, Ref, Sequence_, Tree
+from prunec.ir.graph import fill
 from prunec.ir.group import Group, Place
 from prunec.ir.plan import Ranking
 from prunec.passes.batches import Batch
@@ -124,20 +124,7 @@ def _example(context: Context) -> dict[str, Any]:
 def _arguments(context: Context, batch: Batch) -> Iterator[tuple[str, Any]]:
     tensors = {i.name: x for i, x in zip(context.graph.inputs, batch.inputs, strict=True)}
     for parameter in context.graph.parameters:
-        yield parameter.name, _fill(parameter.tree, tensors)
-
-
-def _fill(tree: Tree, tensors: dict[str, torch.Tensor]) -> Any:
-    match tree:
-        case Ref(name):
-            return tensors[name]
-        case Sequence_(kind=kind, items=items):
-            filled = [_fill(item, tensors) for item in items]
-            return tuple(filled) if kind == "tuple" else filled
-        case Dict_(items=pairs):
-            return {key: _fill(item, tensors) for key, item in pairs}
-        case _:
-            return tree
+        yield parameter.name, fill(parameter.tree, tensors)
 
 
 def _tensors(value: Any) -> Iterator[torch.Tensor]:

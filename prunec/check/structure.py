@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from prunec.ir.graph import Dict_, Graph, Ref, Sequence_, Tree, WeightRef
+from prunec.ir.graph import Dict_, Graph, Ref, Sequence_, Tree, WeightRef, fill
 
 
 class Mismatch(Exception):
@@ -25,7 +25,7 @@ def call(module: nn.Module, graph: Graph, inputs: Sequence[Tensor]) -> Any:
     kwargs: dict[str, Any] = {}
     variadic = any(p.name.startswith("*") for p in graph.parameters)
     for parameter in graph.parameters:
-        value = _build(parameter.tree, values)
+        value = fill(parameter.tree, values)
         if parameter.name.startswith("*"):
             args += value
         elif variadic and not parameter.keyword_only:
@@ -65,16 +65,3 @@ def _member(value: Any, key: str, where: str) -> Any:
     if hasattr(value, key):
         return getattr(value, key)
     raise Mismatch(f"{where} has no `{key}`")
-
-
-def _build(tree: Tree, values: Mapping[str, Tensor]) -> Any:
-    match tree:
-        case Ref(name):
-            return values[name]
-        case Sequence_(kind=kind, items=items):
-            built = [_build(item, values) for item in items]
-            return tuple(built) if kind == "tuple" else built
-        case Dict_(items=pairs):
-            return {key: _build(item, values) for key, item in pairs}
-        case _:
-            return tree

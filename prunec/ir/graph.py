@@ -9,10 +9,10 @@ before``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +306,20 @@ def leaves(tree: Tree) -> Iterator[Ref]:
         case Dict_(items=pairs):
             for _, item in pairs:
                 yield from leaves(item)
+
+
+def fill(tree: Tree, values: Mapping[str, Any]) -> Any:
+    """A structure with a value for every `Ref`; named tuples and dataclasses become dicts."""
+    match tree:
+        case Ref(name):
+            return values[name]
+        case Sequence_(kind=kind, items=items):
+            filled = [fill(item, values) for item in items]
+            return tuple(filled) if kind == "tuple" else filled
+        case Dict_(items=pairs):
+            return {key: fill(item, values) for key, item in pairs}
+        case _:
+            return tree
 
 
 def show(argument: Argument) -> str:
