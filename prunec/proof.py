@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from prunec import trace
 from prunec.check import Removed, clean_room, fidelity, state, stress, twin
-from prunec.check.samples import flatten
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.graph import Graph
 from prunec.prepare import Subject
@@ -75,7 +74,7 @@ def _checks(
 ) -> Iterator[tuple[Check, tuple[Diagnostic, ...]]]:
     """Every check, with its faults."""
     graph, weights, removed = traced.graph, traced.weights, claim.removed
-    example = flatten(subject.args, subject.kwargs)
+    example = trace.tensors(subject.module, subject.args, subject.kwargs)
     yield _compared("the graph is the model", fidelity.run(graph, weights, subject.module, example))
     bare = _unrepaired(graph, weights, claim)
     yield _compared(

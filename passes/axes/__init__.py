@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from prunec.ir.axis import Axis, size
-from prunec.ir.graph import Graph, Node, TensorType, leaves
+from prunec.ir.graph import Graph, TensorType, leaves
 from prunec.ir.group import Axes, AxesOfValue, Frozen
 from prunec.passes.axes import signature
 from prunec.passes.axes.contractions import CONTRACTIONS
@@ -67,9 +67,7 @@ def _equations(site: Site) -> Value:
 
 
 def _apply(site: Site) -> Value:
-    if _has_empty_axis(site.node) or any(
-        size(a) == 0 for dims in site.every_tensor() for a in dims
-    ):
+    if site.base not in _TAKE_EMPTY and _has_empty_axis(site):
         raise Unsupported("an axis is empty")
     if site.node.op == "size" or site.node.op.startswith("scalar."):
         return number(site)
@@ -82,8 +80,13 @@ def _apply(site: Site) -> Value:
     raise Unsupported("no signature for this operator")
 
 
-def _has_empty_axis(node: Node) -> bool:
-    return isinstance(node.type, TensorType) and 0 in node.type.shape
+_TAKE_EMPTY = frozenset({"slice", "cat"})
+
+
+def _has_empty_axis(site: Site) -> bool:
+    kind = site.node.type
+    made = kind.shape if isinstance(kind, TensorType) else ()
+    return 0 in made or any(size(a) == 0 for dims in site.every_tensor() for a in dims)
 
 
 def _refuse(site: Site, reason: str) -> Value:

@@ -62,6 +62,8 @@ def triangle(site: Site) -> Value:
 
 def reduction(site: Site) -> Value:
     """Reduce over dimensions; all but a sum make the channels depend on their number."""
+    if site.is_tensor("other"):
+        return pointwise(site)
     axes = site.dims("self")
     dims = _reduced(site, len(axes))
     for d in dims:

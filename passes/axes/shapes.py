@@ -7,6 +7,7 @@ from math import prod
 
 from prunec.ir.axis import ONE, Axis, size
 from prunec.ir.graph import Argument, Ref, TensorType
+from prunec.ir.group import SizeOf
 from prunec.passes.axes.site import Dims, Site, Unsupported, Value
 from prunec.passes.axes.solver import concat, product
 
@@ -87,14 +88,14 @@ def _regroup_block(site: Site, axes: Sequence[Axis], shape: Sequence[int]) -> li
 def count_sizes(site: Site, argument: str, axes: Sequence[Axis]) -> None:
     """A list of sizes counts axes; -1 is left to torch.
 
-    A size computed at run time from a dynamic one (``12 * N``) can be replaced by -1 once; a second
-    one freezes its axis.
+    A size computed at run time from a dynamic one (``12 * N``) is recounted where it is computed,
+    or replaced by -1, once; a second one freezes its axis.
     """
     sizes = site.arg(argument)
     items = sizes if isinstance(sizes, tuple) else (sizes,)
     inferred = -1 in items
     for position, (item, axis) in enumerate(zip(items, axes, strict=True)):
-        if item == -1:
+        if item == -1 or (isinstance(item, Ref) and _recounted(site, item, axis)):
             continue
         if isinstance(item, Ref) and not site.solver.is_frozen(axis):
             if inferred:
@@ -102,6 +103,25 @@ def count_sizes(site: Site, argument: str, axes: Sequence[Axis]) -> None:
                 continue
             inferred = True
         site.counts(site.path(argument, position), axis)
+
+
+def _recounted(site: Site, item: Ref, axis: Axis) -> bool:
+    """Whether a size ``n * 12`` can be computed anew: every reader is a reshape to ``n`` times one
+    and the same axis of 12.
+    """
+    facts = site.facts
+    node = facts.graph.node.get(item.name)
+    counts = [p for p, a in enumerate(node.args) if type(a) is int] if node else []
+    if node is None or node.op != "scalar.mul" or len(counts) != 1:
+        return False
+    if any(user.op not in _RESHAPES for user in facts.graph.users[item.name]):
+        return False
+    parted = site.solver.split(axis, node.args[counts[0]])  # type: ignore[arg-type]
+    if parted is None or not site.solver.is_frozen(parted[0]):
+        return False
+    site.unify(facts.factors.setdefault(item.name, parted[1]), parted[1])
+    facts.sizes.setdefault(item.name, [SizeOf((counts[0],), parted[1])])
+    return True
 
 
 def unsqueeze(site: Site) -> Value:
@@ -287,17 +307,19 @@ def cat(site: Site) -> Value:
         for position in range(rank):
             if position != dim:
                 site.unify(operands[0][position], other[position])
-    joined = concat([o[dim] for o in operands])
+    joined = concat([o[dim] for o in operands if size(o[dim])])
     return tuple(joined if position == dim else operands[0][position] for position in range(rank))
 
 
 def _list(site: Site, name: str) -> list[Dims]:
     items: Argument = site.arg(name)
     found = [site.dims_of(item) for item in items] if isinstance(items, tuple) else []
-    if not found or any(d is None or any(size(a) == 0 for a in d) for d in found):
-        raise Unsupported("an item is no tensor or empty")
+    if not found or None in found:
+        raise Unsupported("an item is no tensor")
     return [d for d in found if d is not None]
 
+
+_RESHAPES = frozenset({"aten.view.default", "aten.reshape.default", "aten._unsafe_view.default"})
 
 SHAPES: dict[str, Callable[[Site], Value]] = {
     **dict.fromkeys(("view", "_unsafe_view", "reshape", "flatten", "unflatten"), reshape),

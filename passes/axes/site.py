@@ -21,7 +21,10 @@ Value: TypeAlias = "Dims | tuple[Value, ...] | None"
 
 @dataclass
 class Facts:
-    """What the equations of a graph have said so far."""
+    """What the equations of a graph have said so far.
+
+    ``factors`` holds, by the name of a run-time number ``n * 12``, the axis that the 12 counts.
+    """
 
     graph: Graph
     solver: Solver = field(default_factory=Solver)
@@ -32,6 +35,7 @@ class Facts:
     mixing: list[tuple[Axis, str]] = field(default_factory=list)
     roles: dict[tuple[str, int], Role] = field(default_factory=dict)
     kinds: list[tuple[Axis, str]] = field(default_factory=list)
+    factors: dict[str, Axis] = field(default_factory=dict)
 
 
 class Site:

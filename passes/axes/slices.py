@@ -30,8 +30,7 @@ def _sliced(site: Site, axis: Axis, length: int) -> Axis:
     first, last = slice(start, end).indices(total)[:2]
     if length == total:
         return axis
-    if site.solver.is_frozen(axis) or length == 0:
-        site.freeze(axis, "nothing is left of it")
+    if site.solver.is_frozen(axis):
         return site.fixed(length, "it is a slice of a frozen axis")
     if step != 1:
         return _strided(site, axis, (first, last, step), length)
@@ -39,7 +38,7 @@ def _sliced(site: Site, axis: Axis, length: int) -> Axis:
         site.counts(site.path("start"), axis, 0, first)
     if last < total:
         site.counts(site.path("end"), axis, 0, last)
-    return site.solver.slice(axis, first, last)
+    return site.solver.slice(axis, first, last) if length else site.fixed(0, "it is empty")
 
 
 def _strided(site: Site, axis: Axis, bounds: tuple[int, int, int], length: int) -> Axis:

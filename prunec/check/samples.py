@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from prunec.check import double
 from prunec.diagnostics import InternalError
@@ -21,12 +19,6 @@ CARRIED = (
     "aten.unsqueeze.",
     "aten.squeeze.",
 )
-
-
-def flatten(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Tensor, ...]:
-    """The tensors among a forward's arguments, in the order of ``Graph.inputs``."""
-    leaves = pytree.tree_leaves((tuple(args), dict(kwargs)))
-    return tuple(leaf for leaf in leaves if isinstance(leaf, Tensor))
 
 
 def sizes(

@@ -7,3 +7,4 @@ from __future__ import annotations
 
 from prunec.trace.frontend import Traced as Traced
 from prunec.trace.frontend import run as run
+from prunec.trace.inputs import tensors as tensors

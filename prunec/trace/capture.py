@@ -39,7 +39,11 @@ def run(module: nn.Module, example: Example) -> tuple[ExportedProgram, tuple[str
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put every submodule in eval mode; afterwards it has its own flag, and no new attribute."""
+    """Put every submodule in eval mode; afterwards it has its own flag and no new tensor.
+
+    Other new attributes stay: a library that hooks modules on their first call notes there that it
+    has.
+    """
     before = [(m, m.training, set(m.__dict__)) for m in module.modules()]
     try:
         module.eval()
@@ -48,7 +52,12 @@ def evaluating(module: nn.Module) -> Iterator[None]:
         for submodule, flag, attributes in before:
             submodule.training = flag
             for name in submodule.__dict__.keys() - attributes:
-                del submodule.__dict__[name]
+                if _holds_tensor(submodule.__dict__[name]):
+                    del submodule.__dict__[name]
+
+
+def _holds_tensor(value: object) -> bool:
+    return any(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves(value))
 
 
 def _assigned(said: list[warnings.WarningMessage]) -> tuple[str, ...]:

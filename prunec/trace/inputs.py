@@ -96,6 +96,17 @@ def bind(
     return Example(tuple(args), ordered, marked)
 
 
+def tensors(
+    module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[torch.Tensor, ...]:
+    """The tensors among a forward's arguments, in the order of ``Graph.inputs``.
+
+    Raises:
+        PruneError: as `bind`.
+    """
+    return tuple(leaf.tensor for leaf in bind(module, args, kwargs, None).leaves)
+
+
 def resized(example: Example, sizes: Mapping[str, int]) -> Example:
     """The example with every dynamic size changed: rows are repeated, or cut, by index modulo."""
     leaves = iter(example.leaves)

@@ -26,7 +26,7 @@ from prunec.ir.graph import (
     WeightRef,
     leaves,
 )
-from prunec.trace import localise, lower, modules, scopes, symbols, trees, weights
+from prunec.trace import localise, lower, modules, positions, scopes, symbols, trees, weights
 from prunec.trace.faults import refuse
 from prunec.trace.inputs import Example, Leaf
 from prunec.trace.lower import Lowering
@@ -83,7 +83,8 @@ def run(module: nn.Module, captured: Captured, name: str) -> tuple[Graph, dict[s
     output = trees.output(spec.out_spec, map(_returned, outputs))
     made = bound.walk.build
     scoped = scopes.run(made.nodes, made.stacks, modules.canonical_paths(module))
-    nodes = lower.alive(localise.run(scoped, bound.inputs), leaves(output))
+    placed = positions.run(localise.run(scoped, bound.inputs), bound.constants)
+    nodes = lower.alive(placed, leaves(output))
     constants = _read(bound.constants, nodes, outputs)
     graph = Graph(
         name=name,

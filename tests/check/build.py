@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from prunec import emit, trace
-from prunec.check import Removed, samples, twin
+from prunec.check import Removed, twin
 from prunec.ir.graph import Graph
 from prunec.ir.group import Group
 from prunec.ir.plan import Plan
@@ -64,7 +64,7 @@ def compile(
         emit.load(source, shrunk.weights, "Slim"),
         source,
         emit.stored(shrunk.graph, shrunk.weights),
-        samples.flatten(args, kwargs),
+        trace.tensors(module, args, kwargs),
         groups,
     )
 
