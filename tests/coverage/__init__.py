@@ -1,0 +1,1 @@
+"""How much of the public model zoos prunec compiles: one record a model, one table of them all."""
