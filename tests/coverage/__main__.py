@@ -25,6 +25,7 @@ from tests.coverage import record, table, zoo
 from tests.coverage.record import Record
 from tests.coverage.zoo.case import Case
 
+ROOT = Path(__file__).parents[2]
 GRACE = 30
 """Seconds that a process gets, beyond its time, to write its record."""
 
@@ -104,6 +105,7 @@ def one(case: Case, timeout: float, memory: float = 14) -> Record:
         text=True,
         errors="replace",
         start_new_session=True,
+        cwd=ROOT,
     )
     try:
         out, err = process.communicate(timeout=timeout + GRACE)
@@ -123,7 +125,7 @@ def one(case: Case, timeout: float, memory: float = 14) -> Record:
 
 
 def _dead(case: Case, code: int, err: str, spent: dict[str, float]) -> Record:
-    """The record of a process that gave none."""
+    """The record of a process that printed none."""
     told = " ".join(err.strip().splitlines()[-3:])[-500:]
     if code == -signal.SIGKILL or "bad_alloc" in err:
         reason = f"killed, most likely for its memory (status {code}): {told}"

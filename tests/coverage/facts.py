@@ -12,7 +12,7 @@ from unittest import mock
 
 import numpy as np
 
-from prunec import driver, understand
+from prunec import understand
 from prunec.ir.axis import Axis, Mask, atoms, mask
 from prunec.ir.graph import Weight
 from prunec.passes import axes as inference
@@ -51,7 +51,7 @@ def watching() -> Iterator[Watch]:
 
     with (
         mock.patch.object(inference, "_refuse", noted),
-        mock.patch.object(driver.understand, "run", once),
+        mock.patch.object(understand, "run", once),
     ):
         yield seen
 
@@ -71,9 +71,7 @@ def reach(model: Understood) -> tuple[int, float, list[dict[str, Any]]]:
     An element is within reach if an index of one of its dimensions belongs to a group that may get
     smaller. What is held is listed by the reasons of the weight's frozen dimensions.
     """
-    gone = {
-        g.atom.id: np.zeros(g.size, dtype=bool) for g in model.groups if g.size > min(g.least, 2)
-    }
+    gone = {g.atom.id: np.zeros(g.size, dtype=bool) for g in model.groups if g.size > g.least}
     total = held = 0
     reasons: Counter[str] = Counter()
     where: dict[str, str] = {}

@@ -22,7 +22,7 @@ from prunec.diagnostics import PruneError
 from prunec.driver import Compiled
 from prunec.prepare import Job, Memory
 from tests.coverage import facts, zoo
-from tests.coverage.record import Record
+from tests.coverage.record import Record, Status
 from tests.coverage.zoo.case import Built, Case
 
 SPEC = """target {target}
@@ -176,13 +176,13 @@ def _number(match: re.Match[str]) -> float:
     return float(match[1].replace("_", "")) * scale[match[2]]
 
 
-def _absent(case: Case, error: ImportError) -> tuple[str, str]:
+def _absent(case: Case, error: ImportError) -> tuple[Status, str]:
     if case.suite in zoo.missing([case]):
         return "unavailable", f"{case.suite} is not installed: `pip install {case.suite}`"
     return _crash(error)
 
 
-def _crash(error: Exception) -> tuple[str, str]:
+def _crash(error: Exception) -> tuple[Status, str]:
     """What was raised, and the innermost places that it passed through."""
     text = " ".join(str(error).split())[:800]
     if isinstance(error, MemoryError) or "allocate memory" in text:

@@ -1,4 +1,4 @@
-"""A model of our own, for the test of the command itself."""
+"""Two models of our own, for the tests of the command itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.coverage.zoo.case import BATCH, Built, Case
 
 
 class Residual(nn.Module):
-    """A residual block and a head; one convolution is behind an operator without equations."""
+    """A residual block and a head: 2042 parameters, all but the head's bias within reach."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,14 +22,17 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
         x = torch.relu(x + self.norm(self.back(torch.relu(self.inner(x)))))
-        return self.head(x.mean(dim=(2, 3)))
+        found: Tensor = self.head(x.mean(dim=(2, 3)))
+        return found
 
 
-class Sorted(Residual):
-    """The same with its channels sorted: they cannot be told apart any more."""
+class Behind(Residual):
+    """The same with an operator that has no equations between the block and the head."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(torch.sort(self.inner(self.stem(x)), dim=1).values[:, :8].mean((2, 3)))
+        x = self.back(torch.relu(self.inner(torch.relu(self.stem(x)))))
+        found: Tensor = self.head(torch.renorm(x, 2, 1, 1.0).mean((2, 3)))
+        return found
 
 
 def _build(cls: type[nn.Module]) -> Built:
@@ -39,5 +42,5 @@ def _build(cls: type[nn.Module]) -> Built:
 
 CASES = (
     Case("own", "residual", lambda: _build(Residual)),
-    Case("own", "sorted", lambda: _build(Sorted)),
+    Case("own", "behind", lambda: _build(Behind)),
 )

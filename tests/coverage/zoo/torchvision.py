@@ -103,7 +103,9 @@ def _mvit_of(frames: int, size: int) -> Iterator[None]:
     from torchvision.models.video import mvit
 
     def smaller(**given: Any) -> nn.Module:
-        return build(**{**given, "spatial_size": (size, size), "temporal_size": frames})
+        sizes = {"spatial_size": (size, size), "temporal_size": frames}
+        model: nn.Module = build(**{**given, **sizes})
+        return model
 
     build = mvit._mvit
     with mock.patch.object(mvit, "_mvit", smaller):
