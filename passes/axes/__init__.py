@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from prunec.ir.axis import Axis, size
 from prunec.ir.graph import Graph, TensorType, leaves
-from prunec.ir.group import Axes, AxesOfValue, Frozen
+from prunec.ir.group import Axes, AxesOfValue, Frozen, Kind
 from prunec.passes.axes import signature
 from prunec.passes.axes.contractions import CONTRACTIONS
 from prunec.passes.axes.pointwise import POINTWISE, is_pointwise, number, pointwise
@@ -171,9 +171,9 @@ def _mixing(facts: Facts) -> dict[int, tuple[str, ...]]:
     return {atom: tuple(nodes) for atom, nodes in found.items()}
 
 
-def _kinds(facts: Facts) -> dict[int, str]:
+def _kinds(facts: Facts) -> dict[int, Kind]:
     """Heads or head_dim by an atom's first use as such; heads in groups are kv_heads * heads."""
-    found: dict[int, str] = {}
+    found: dict[int, Kind] = {}
     for axis, kind in facts.kinds:
         factors = facts.solver.factors(axis)
         for position, factor in enumerate(factors):

@@ -11,7 +11,7 @@ import torch
 from prunec.diagnostics import InternalError
 from prunec.ir.axis import Axis, size
 from prunec.ir.graph import Argument, Graph, Node, Ref, TensorType, Type, WeightRef
-from prunec.ir.group import Frozen, Pinned, Role, SizeOf
+from prunec.ir.group import Frozen, Kind, Pinned, Role, SizeOf
 from prunec.passes.axes.solver import Solver
 
 Dims: TypeAlias = tuple[Axis, ...]
@@ -34,7 +34,7 @@ class Facts:
     pins: dict[str, list[Pinned]] = field(default_factory=dict)
     mixing: list[tuple[Axis, str]] = field(default_factory=list)
     roles: dict[tuple[str, int], Role] = field(default_factory=dict)
-    kinds: list[tuple[Axis, str]] = field(default_factory=list)
+    kinds: list[tuple[Axis, Kind]] = field(default_factory=list)
     factors: dict[str, Axis] = field(default_factory=dict)
 
 
@@ -129,7 +129,7 @@ class Site:
     def pin(self, keyword: str, value: float, axis: Axis) -> None:
         self.facts.pins.setdefault(self.node.name, []).append(Pinned(keyword, value, axis))
 
-    def kind(self, axis: Axis, name: str) -> None:
+    def kind(self, axis: Axis, name: Kind) -> None:
         self.facts.kinds.append((axis, name))
 
     def role(self, argument: Argument, dim: int, role: Role) -> None:
