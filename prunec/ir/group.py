@@ -75,8 +75,8 @@ class Axes:
     id]`` names the nodes that mix its channels (LayerNorm, softmax, mean), whose meaning on a slim
     model is "the same op on the kept slice". ``roles[(weight, dim)]`` says what a weight does with
     an axis: a convolution produces its output channels and consumes its input channels, a norm
-    scales. ``pins[node]`` are keywords to make explicit. ``kinds[atom id]`` is ``heads`` or
-    ``head_dim`` where attention uses the atom as such.
+    scales. ``pins[node]`` are keywords to make explicit. ``uses`` are axes that an
+    operator uses as a structure: attention its heads and their width, a grouped convolution groups.
     """
 
     values: Mapping[str, AxesOfValue]
@@ -86,7 +86,7 @@ class Axes:
     mixing: Mapping[int, tuple[str, ...]]
     roles: Mapping[tuple[str, int], Role]
     pins: Mapping[str, tuple[Pinned, ...]] = field(default_factory=dict)
-    kinds: Mapping[int, Kind] = field(default_factory=dict)
+    uses: tuple[tuple[Axis, Kind], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
