@@ -12,7 +12,8 @@ import numpy as np
 
 from prunec.ir.axis import Atom, atoms, mask
 from prunec.ir.graph import Graph
-from prunec.ir.group import Axes, Group, Place
+from prunec.ir.group import Axes, Group, Kind, Place
+from prunec.passes import kinds
 
 
 def run(graph: Graph, axes: Axes) -> tuple[Group, ...]:
@@ -32,8 +33,12 @@ def run(graph: Graph, axes: Axes) -> tuple[Group, ...]:
                 found.setdefault(atom, []).append(place)
     order = _order(graph)
     spreads = {n.name for n in graph.nodes if n.op.rpartition(".")[0] in _SPREADS}
-    groups = (_group(free[atom], places, axes, order, spreads) for atom, places in found.items())
-    return _distinct(tuple(groups))
+    kind = kinds.run(graph, axes)
+    groups = (
+        _group(free[atom], kind.get(atom, "channels"), places, axes, order)
+        for atom, places in found.items()
+    )
+    return _distinct(tuple(replace(g, least=_least(g, spreads)) for g in groups))
 
 
 _SPREADS = frozenset({"aten.std", "aten.var", "aten.std_mean", "aten.var_mean"})
@@ -54,31 +59,42 @@ def _order(graph: Graph) -> dict[str, int]:
 
 
 def _group(
-    atom: Atom, places: list[Place], axes: Axes, order: Mapping[str, int], spreads: set[str]
+    atom: Atom, kind: Kind, places: list[Place], axes: Axes, order: Mapping[str, int]
 ) -> Group:
     places = sorted(places, key=lambda p: order.get(p.weight, -1))
     producers = _modules(p for p in places if p.role == "produce")
-    kind = axes.kinds.get(atom.id, "channels")
     return Group(
-        name=_name(producers or _modules(places)) + ("" if kind == "channels" else f" {kind}"),
+        name=_name(producers or _modules(places), kind),
         atom=atom,
         kind=kind,
         places=tuple(places),
         producers=producers,
         consumers=_modules(p for p in places if p.role == "consume"),
         mixing=axes.mixing.get(atom.id, ()),
-        least=min(atom.size, 2) if spreads & {*axes.mixing.get(atom.id, ())} else 1,
     )
+
+
+def _least(group: Group, spreads: set[str]) -> int:
+    return min(group.size, 2) if spreads & {*group.mixing} else 1
 
 
 def _modules(places: Iterable[Place]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(module_of(p.weight) for p in places))
 
 
-def _name(modules: tuple[str, ...]) -> str:
+def _name(modules: tuple[str, ...], kind: Kind) -> str:
     """One module's path; siblings in braces; otherwise the part of the model that most of them lie
-    in.
+    in. What is no plain width is called by its kind too.
     """
+    if kind not in _WIDTHS:
+        return f"{_where(modules) or _home(modules)} {kind}"
+    return _where(modules) or f"{_home(modules)} residual"
+
+
+_WIDTHS: frozenset[Kind] = frozenset({"channels", "hidden"})
+
+
+def _where(modules: tuple[str, ...]) -> str | None:
     if len(modules) == 1:
         return modules[0] or "model"
     parents = {m.rpartition(".")[0] for m in modules}
@@ -86,7 +102,7 @@ def _name(modules: tuple[str, ...]) -> str:
         names = ",".join(m.rpartition(".")[2] for m in modules)
         parent = parents.pop()
         return f"{parent}.{{{names}}}" if parent else f"{{{names}}}"
-    return f"{_home(modules)} residual"
+    return None
 
 
 def _home(modules: tuple[str, ...]) -> str:

@@ -1,17 +1,18 @@
 """Selection: which groups the spec lets the compiler shorten, by which score, and to which widths.
 
-A group belongs to the first `prune` rule whose selector matches every module that makes its
-channels: half a residual stream cannot be pruned. `freeze` takes groups out again: those that a
+A group belongs to the first `prune` rule of its kind whose selector matches every module that makes
+its channels: half a residual stream cannot be pruned. `freeze` takes groups out again: those that a
 matching module makes, or, with `inputs of`, reads.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from prunec.diagnostics import Diagnostic, PruneError
-from prunec.ir.group import Group
+from prunec.ir.group import KINDS, Group
 from prunec.passes.allocate import allowed_widths
 from prunec.report.analysis import Analysis
 from prunec.spec import Freeze, Prune, Spec, select, text, unmatched
@@ -60,7 +61,8 @@ def run(spec: Spec, analysis: Analysis) -> Selection:
 
     Raises:
         PruneError: P0204 (a selector matches no module), P0501 (the model has no group), P0502 (a
-            rule has matching modules but no group), P0503 (everything is frozen by the spec).
+            rule has matching modules but no group), P0503 (everything is frozen by the spec), P0507
+            (the model has no group of the rule's kind).
     """
     if not analysis.groups:
         raise PruneError(_nothing_free(analysis))
@@ -77,9 +79,12 @@ def run(spec: Spec, analysis: Analysis) -> Selection:
     taken = set(frozen)
     for prune in spec.prunes:
         chosen = frozenset(select(prune.selector, modules))
-        whole = [g for g in analysis.groups if _makers(g) <= chosen]
+        kin = [g for g in analysis.groups if prune.covers(g.kind)]
+        if not kin:
+            raise PruneError(_no_such_kind(prune, analysis.groups))
+        whole = [g for g in kin if _makers(g) <= chosen]
         if not whole:
-            raise PruneError(_coupled(prune, analysis.groups, chosen))
+            raise PruneError(_coupled(prune, kin, chosen))
         own = tuple(g for g in whole if g.name not in taken)
         warnings += [] if own else [_selects_nothing(prune)]
         taken |= {g.name for g in own}
@@ -136,18 +141,30 @@ def _coupled(prune: Prune, groups: Sequence[Group], chosen: frozenset[str]) -> D
         notes.append(f"`{group.name}` is also made by {_listing(others)}")
     if not partly:
         notes = [
-            "they make no channels that can be removed (`prunec explain FILE MODULE` says why)"
+            f"they make no {prune.kind} that can be removed (`prunec explain FILE MODULE` says why)"
         ]
     others = [f"`{g.name}`" for g in groups[:REASONS]]
     return Diagnostic(
         "P0502",
-        "this `prune` rule matches modules, but no whole group of channels",
+        f"this `prune` rule matches modules, but no whole group of {prune.kind}",
         span=prune.selector.span if prune.selector else prune.span,
         label=_count(len(chosen), "module"),
         notes=tuple(notes),
         help="channels that are added up go together: select all of their makers"
         if partly
         else f"groups here: {', '.join(others)}",
+    )
+
+
+def _no_such_kind(prune: Prune, groups: Sequence[Group]) -> Diagnostic:
+    counts = Counter(g.kind for g in groups)
+    listed = ", ".join(f"`{kind}` ({counts[kind]})" for kind in KINDS if counts[kind])
+    return Diagnostic(
+        "P0507",
+        f"the model has no group of the kind `{prune.kind}`",
+        span=prune.span,
+        notes=(f"its groups are of these kinds: {listed}",),
+        help="`prunec groups FILE` lists all groups with their kinds",
     )
 
 

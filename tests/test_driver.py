@@ -170,6 +170,13 @@ def test_refusals(net: nn.Module) -> None:
     assert code(nn.Linear(4, 4), BARE) == "P0310"
 
 
+def test_a_kind_that_the_model_has_not(net: nn.Module) -> None:
+    with pytest.raises(PruneError) as caught:
+        small(net, "target macs <= 50%\nprune heads\nrepair none\n")
+    assert caught.value.diagnostics[0].code == "P0507"
+    assert "of these kinds" in str(caught.value)
+
+
 def test_no_group_at_all() -> None:
     with pytest.raises(PruneError) as caught:
         prunec.compile(BARE, model=nn.Linear(4, 4), args=(torch.zeros(2, 4),))

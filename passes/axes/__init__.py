@@ -142,7 +142,7 @@ def _solution(facts: Facts) -> Axes:
             name: tuple(type(p)(p.keyword, p.value, resolve(p.axis)) for p in pins)
             for name, pins in facts.pins.items()
         },
-        kinds=_kinds(facts),
+        uses=tuple((resolve(axis), kind) for axis, kind in facts.uses),
     )
 
 
@@ -169,15 +169,3 @@ def _mixing(facts: Facts) -> dict[int, tuple[str, ...]]:
         for atom in facts.solver.atoms(axis):
             found.setdefault(atom.id, {})[node] = None
     return {atom: tuple(nodes) for atom, nodes in found.items()}
-
-
-def _kinds(facts: Facts) -> dict[int, str]:
-    """Heads or head_dim by an atom's first use as such; heads in groups are kv_heads * heads."""
-    found: dict[int, str] = {}
-    for axis, kind in facts.kinds:
-        factors = facts.solver.factors(axis)
-        for position, factor in enumerate(factors):
-            shared = kind == "heads" and len(factors) > 1 and position == 0
-            for atom in facts.solver.atoms(factor):
-                found.setdefault(atom.id, "kv_heads" if shared else kind)
-    return found

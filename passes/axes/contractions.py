@@ -31,14 +31,28 @@ def _matmul(site: Site, left: str, right: str) -> Dims:
     if columns:
         site.role(site.arg(right), len(b) - 1, "produce")
     batch = broadcast(site, [a[:-2], b[:-2]])
-    if len(batch) > 1 and isinstance(site.arg(left), Ref) and isinstance(site.arg(right), Ref):
-        _note_heads(site, batch[-1], a[-1], b[-1])
+    if batch and _varies(site, left) and _varies(site, right):
+        _note_heads(site, batch, a[-1], b[-1])
     return (*batch, *rows, *columns)
 
 
-def _note_heads(site: Site, batch: Axis, *inner: Axis) -> None:
-    """A product of two activations, batch by batch, is attention written out."""
-    site.kind(batch, "heads")
+def _varies(site: Site, name: str) -> bool:
+    """Whether an operand is computed from the model's inputs."""
+    return _is_varying(site, site.arg(name))
+
+
+def _is_varying(site: Site, operand: Argument) -> bool:
+    return isinstance(operand, Ref) and operand.name in site.facts.graph.varying
+
+
+def _note_heads(site: Site, batch: list[Axis], *inner: Axis) -> None:
+    """A product of two activations, batch by batch, is attention written out.
+
+    With samples alone as its batch there are no heads; samples and heads may be one axis.
+    """
+    if len(batch) == 1 and len(site.solver.factors(batch[0])) < 2:
+        return
+    site.kind(batch[-1], "heads")
     for axis in inner:
         site.kind(axis, "head_dim")
 
@@ -75,7 +89,19 @@ def einsum(site: Site) -> Value:
                 "consume" if letter not in result else "scale" if letter in others else "produce"
             )
             site.role(tensor, position, role)
+    if len(operands) == 2 and all(_is_varying(site, t) for t in tensors):
+        _note_einsum(site, operands, result, axes)
     return tuple(axes[letter] for letter in result)
+
+
+def _note_einsum(site: Site, terms: list[str], result: str, axes: dict[str, Axis]) -> None:
+    """The last letter of both operands and the result is heads; what is summed over, and the last
+    letter of the second operand, lie inside a head.
+    """
+    batch = [c for c in result if all(c in term for term in terms)]
+    if batch:
+        inner = [c for c in axes if c not in result or c == terms[1][-1]]
+        _note_heads(site, [axes[c] for c in batch], *(axes[c] for c in inner))
 
 
 def _einsum_operand(site: Site, letters: str, tensor: Argument, axes: dict[str, Axis]) -> None:

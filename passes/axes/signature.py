@@ -142,12 +142,22 @@ def _note(
                 site.counts(site.path(argument, i), scope[f"{axis}{i}"])
         else:
             site.counts(site.path(argument), scope[axis])
+            _note_groups(site, axis, operands[0][1], scope)
     for name in scope.sizes:
         if any(name == m or (m.endswith("..") and name.startswith(m)) for m in signature.mixes):
             site.mixes(scope[name])
     for name in signature.freezes:
         site.freeze(scope[name], "it is looked up by index")
     _note_roles(site, signature, operands, scope.sizes)
+
+
+def _note_groups(site: Site, counted: str, dims: list[Dim], scope: _Scope) -> None:
+    """A counted factor of the input's axis is groups, unless each has one channel only."""
+    for dim in dims:
+        if isinstance(dim, Factors) and counted in dim.names:
+            within = prod(scope.sizes[n] for n in dim.names if n != counted)
+            if within > 1:
+                site.kind(scope[counted], "groups")
 
 
 def _note_roles(

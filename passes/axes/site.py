@@ -11,7 +11,7 @@ import torch
 from prunec.diagnostics import InternalError
 from prunec.ir.axis import Axis, size
 from prunec.ir.graph import Argument, Graph, Node, Ref, TensorType, Type, WeightRef
-from prunec.ir.group import Frozen, Pinned, Role, SizeOf
+from prunec.ir.group import Frozen, Kind, Pinned, Role, SizeOf
 from prunec.passes.axes.solver import Solver
 
 Dims: TypeAlias = tuple[Axis, ...]
@@ -34,7 +34,7 @@ class Facts:
     pins: dict[str, list[Pinned]] = field(default_factory=dict)
     mixing: list[tuple[Axis, str]] = field(default_factory=list)
     roles: dict[tuple[str, int], Role] = field(default_factory=dict)
-    kinds: list[tuple[Axis, str]] = field(default_factory=list)
+    uses: list[tuple[Axis, Kind]] = field(default_factory=list)
     factors: dict[str, Axis] = field(default_factory=dict)
 
 
@@ -129,18 +129,33 @@ class Site:
     def pin(self, keyword: str, value: float, axis: Axis) -> None:
         self.facts.pins.setdefault(self.node.name, []).append(Pinned(keyword, value, axis))
 
-    def kind(self, axis: Axis, name: str) -> None:
-        self.facts.kinds.append((axis, name))
+    def kind(self, axis: Axis, name: Kind) -> None:
+        """Say that the operator uses an axis as a structure."""
+        self.facts.uses.append((axis, name))
 
     def role(self, argument: Argument, dim: int, role: Role) -> None:
         """Say what the node does with a dimension of a weight; consuming outranks producing
         outranks scaling.
         """
+        argument, dim = self._as_stored(argument, dim)
         if isinstance(argument, WeightRef):
             key = (argument.name, dim)
             known = self.facts.roles.get(key)
             if known is None or _RANK[role] > _RANK[known]:
                 self.facts.roles[key] = role
+
+    def _as_stored(self, argument: Argument, dim: int) -> tuple[Argument, int]:
+        """The weight and its dimension behind transposed matrices and casts."""
+        while isinstance(argument, Ref) and argument.name in self.facts.graph.node:
+            node = self.facts.graph.node[argument.name]
+            base = node.op.split(".")[1] if node.op.count(".") == 2 else node.op
+            source = self.dims_of(node.args[0]) if node.args else None
+            if base in _TRANSPOSES and source is not None and len(source) == 2:
+                dim = 1 - dim
+            elif base not in _CASTS:
+                break
+            argument = node.args[0]
+        return argument, dim
 
     def counts(
         self, path: tuple[int | str, ...], axis: Axis, start: int = 0, stop: int | None = None
@@ -171,6 +186,8 @@ class Unsupported(Exception):
     """
 
 
+_TRANSPOSES = frozenset({"t", "numpy_T", "mT", "transpose", "swapaxes"})
+_CASTS = frozenset({"to", "_to_copy", "detach", "contiguous", "clone", "alias"})
 _RANK: dict[Role, int] = {"scale": 0, "produce": 1, "consume": 2}
 
 

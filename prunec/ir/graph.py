@@ -273,6 +273,15 @@ class Graph:
         return {name: tuple(nodes) for name, nodes in readers.items()}
 
     @cached_property
+    def varying(self) -> frozenset[str]:
+        """The inputs and the nodes that are computed from them."""
+        found = {i.name for i in self.inputs}
+        for node in self.nodes:
+            if any(ref.name in found for ref in node.refs()):
+                found.add(node.name)
+        return frozenset(found)
+
+    @cached_property
     def outputs(self) -> tuple[Ref, ...]:
         """Every value returned, in order."""
         return tuple(leaves(self.output))

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from prunec.ir.axis import Atom, Axis
 
 Role = Literal["produce", "consume", "scale"]
+# What a group is made of, as `prune KIND` names it; "channels" is a width that is none of the
+# others.
+Kind = Literal[
+    "channels",
+    "hidden",
+    "heads",
+    "kv_heads",
+    "head_dim",
+    "experts",
+    "groups",
+    "vocabulary",
+    "blocks",
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+ASKED_FOR: frozenset[Kind] = frozenset({"vocabulary", "blocks"})
+"""Kinds that go only where a rule names them; `prune channels` takes all others."""
 # The axes of a value: one per dimension of a tensor, a tuple of those for a tuple value, None for a
 # number.
 AxesOfValue: TypeAlias = "tuple[Axis, ...] | tuple[AxesOfValue, ...] | None"
@@ -59,8 +75,8 @@ class Axes:
     id]`` names the nodes that mix its channels (LayerNorm, softmax, mean), whose meaning on a slim
     model is "the same op on the kept slice". ``roles[(weight, dim)]`` says what a weight does with
     an axis: a convolution produces its output channels and consumes its input channels, a norm
-    scales. ``pins[node]`` are keywords to make explicit. ``kinds[atom id]`` is ``heads`` or
-    ``head_dim`` where attention uses the atom as such.
+    scales. ``pins[node]`` are keywords to make explicit. ``uses`` are axes that an
+    operator uses as a structure: attention its heads and their width, a grouped convolution groups.
     """
 
     values: Mapping[str, AxesOfValue]
@@ -70,7 +86,7 @@ class Axes:
     mixing: Mapping[int, tuple[str, ...]]
     roles: Mapping[tuple[str, int], Role]
     pins: Mapping[str, tuple[Pinned, ...]] = field(default_factory=dict)
-    kinds: Mapping[int, str] = field(default_factory=dict)
+    uses: tuple[tuple[Axis, Kind], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +105,15 @@ class Place:
 class Group:
     """A free atom with all its places. Removing channel k is `index_select` of every place.
 
-    ``name`` is unique and readable (``layer1.0.conv1``, ``layer2 residual``); ``kind`` is
-    ``channels``, ``heads``, ``kv_heads``, ``head_dim`` or ``groups``. ``producers`` and
-    ``consumers`` are module paths in graph order. ``mixing`` lists nodes that mix the channels:
-    empty means that removing a channel equals zeroing it (the group is exact). ``least`` is the
-    fewest channels that give a number: a variance needs two.
+    ``name`` is unique and readable (``layer1.0.conv1``, ``layer2 residual``); ``kind`` says what
+    is removed. ``producers`` and ``consumers`` are module paths in graph order. ``mixing`` lists
+    nodes that mix the channels: empty means that removing a channel equals zeroing it (the group is
+    exact). ``least`` is the fewest channels that give a number: a variance needs two.
     """
 
     name: str
     atom: Atom
-    kind: str
+    kind: Kind
     places: tuple[Place, ...]
     producers: tuple[str, ...]
     consumers: tuple[str, ...]

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from prunec.diagnostics import Diagnostic
+from prunec.ir.group import Kind
 from prunec.ir.plan import Cost
 
 
@@ -15,7 +16,7 @@ class Width:
     """How many of a group's channels stay."""
 
     group: str
-    kind: str
+    kind: Kind
     size: int
     kept: int
     exact: bool

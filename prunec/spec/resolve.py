@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from prunec.diagnostics import Diagnostic, PruneError, Source, Span, nearest
 from prunec.grammar import faults as syntax
 from prunec.grammar import parse_all, tree
+from prunec.ir.group import KINDS
 from prunec.spec import glob
 from prunec.spec.methods import (
     DEFAULT_REPAIR,
@@ -50,7 +51,6 @@ _S = TypeVar("_S", bound=tree.Statement)
 
 METRICS: tuple[Metric, ...] = get_args(Metric)
 DATA_NAMES: tuple[DataName, ...] = get_args(DataName)
-PRUNE_KINDS = ("channels",)
 DTYPES = (
     "bfloat16", "bool", "complex128", "complex64", "float16", "float32", "float64", "int16",
     "int32", "int64", "int8", "uint8",
@@ -186,7 +186,7 @@ class _Resolver:
         return Target(span=target.span, metric=metric, amount=amount, selector=selector)
 
     def _prune(self, prune: tree.Prune) -> Prune | None:
-        kind = self._look_up(prune.kind, {k: k for k in PRUNE_KINDS}, "prune kind")
+        kind = self._look_up(prune.kind, {k: k for k in KINDS}, "prune kind")
         self._once(prune.entries, (tree.Within, tree.Score, tree.Keep))
         parts: dict[str, Any] = {}
         for entry in reversed(prune.entries):
@@ -199,7 +199,7 @@ class _Resolver:
                     parts |= self._keep(entry)
                 case _:
                     assert_never(entry)
-        return None if kind is None else Prune(span=prune.span, **parts)
+        return None if kind is None else Prune(span=prune.span, kind=kind, **parts)
 
     def _keep(self, keep: tree.Keep) -> dict[str, Any]:
         parts: dict[str, Any] = {}

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from prunec.diagnostics import Source
 from prunec.grammar.tree import Selector
+from prunec.ir.group import ASKED_FOR, Kind
 from prunec.spec.methods import (
     DEFAULT_REPAIR,
     DEFAULT_SCORE,
@@ -151,11 +152,11 @@ class Target(Node):
 
 
 class Prune(Node):
-    """What may be removed, and how little of it may stay. ``selector`` None is everywhere,
-    ``score`` None the default.
+    """What may be removed, and how little of it may stay. ``kind`` "channels" is every width,
+    ``selector`` None is everywhere, ``score`` None the default.
     """
 
-    kind: Literal["channels"] = "channels"
+    kind: Kind = "channels"
     selector: Selector | None = None
     score: Score | None = None
     keep_at_least: Amount | None = None
@@ -165,6 +166,10 @@ class Prune(Node):
     def chosen_score(self) -> Score:
         """The score, given or default."""
         return DEFAULT_SCORE if self.score is None else self.score
+
+    def covers(self, kind: Kind) -> bool:
+        """Whether the rule is about groups of a kind."""
+        return kind not in ASKED_FOR if self.kind == "channels" else kind == self.kind
 
     def least(self, size: int) -> int:
         """The smallest width that ``keep`` allows a group of a size; at least one."""

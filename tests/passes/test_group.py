@@ -22,7 +22,7 @@ def named(*producers: str, kind: str = "channels") -> str:
         frozen={},
         mixing={},
         roles={(w.name, 0): "produce" for w in weights},
-        kinds={1: kind},
+        uses=((atom, kind),),
     )
     (found,) = group.run(graph, axes)
     return found.name

@@ -199,7 +199,7 @@ def test_a_file_needs_a_target_and_a_model() -> None:
         ("repair batchnorm, batchnorm", "P0201"),
         ("solve dp(bins=10, bins=10)", "P0201"),
         ("target latency <= 50%", "P0202"),
-        ("prune blocks", "P0202"),
+        ("prune filters", "P0202"),
         ("data train = a:b", "P0202"),
         ("model a:b { input x: float33[N] }", "P0202"),
         ("solve simplex", "P0203"),
