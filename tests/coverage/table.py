@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -120,7 +122,7 @@ def _causes(records: Sequence[Record], level: str = "##") -> list[str]:
             groups[r.status, _cause(r)].append(r)
     for (status, cause), found in sorted(groups.items(), key=lambda pair: -len(pair[1])):
         lines.append(f"- **{status}**: {_cell(cause)}: {_names(r.name for r in found)}")
-        lines += [f"  - {r.name} ({r.stage}): {_cell(r.reason, 700)}" for r in found[:3]]
+        lines += [f"  - {r.name} ({r.stage}): {_cell(_told(r), 700)}" for r in found[:3]]
     lines += ["", f"{level} Target out of reach", ""]
     for r in records:
         if r.status == "above":
@@ -140,6 +142,13 @@ def _causes(records: Sequence[Record], level: str = "##") -> list[str]:
         if r.reachable is not None and r.reachable < 0.9:
             lines.append(f"- {r.name} ({_percent(r.reachable)} reachable): {_held(r)}")
     return lines
+
+
+def _told(record: Record) -> str:
+    """The reason of a record without torch's own frames in the tracebacks that it quotes."""
+    rows = record.reason.splitlines()
+    noise = {i + k for i, row in enumerate(rows) if "/torch/" in row for k in range(2)}
+    return "\n".join(r for i, r in enumerate(rows) if i not in noise and "^^^" not in r)
 
 
 def _held(record: Record) -> str:
@@ -243,9 +252,10 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _versions() -> dict[str, str]:
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {}
+    """The revision of prunec that is here, and the versions of what it met."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--tags"]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = {"prunec": told.stdout.strip()} if told.returncode == 0 else {}
     for name in ("torch", "torchvision", "timm", "transformers"):
         try:
             found[name] = version(name)
