@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -73,6 +74,7 @@ def _done(folder: Path, case: Case) -> bool:
 
 def _run(cases: Sequence[Case], options: argparse.Namespace) -> None:
     """Measure cases, a bar and a line each; the tables are written anew after every one."""
+    revision = record.revision()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(width=None if sys.stdout.isatty() else 160)
     with (
@@ -83,7 +85,7 @@ def _run(cases: Sequence[Case], options: argparse.Namespace) -> None:
         work = [pool.submit(one, case, options.timeout, options.memory) for case in cases]
         try:
             for done in as_completed(work):
-                found = done.result()
+                found = replace(done.result(), revision=revision)
                 _write(options.out, found)
                 table.render(options.out)
                 progress.advance(bar)

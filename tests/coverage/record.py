@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +25,8 @@ class Record:
 
     ``known`` is a share of the graph's nodes, ``reachable`` one of the parameter elements. ``macs``
     and ``params`` are (dense, slim). ``refused`` are the operators without equations, ``held`` what
-    keeps parameters out of reach, both with how many they are of. ``least`` says what P0601 said.
+    keeps parameters out of reach, both with how many they are of. ``least`` says what P0601 said,
+    ``revision`` which prunec it was.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Record:
     held: list[dict[str, Any]] = field(default_factory=list)
     least: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    revision: str = ""
 
     @property
     def suite(self) -> str:
@@ -68,6 +72,17 @@ def parse(text: str) -> Record:
         raise ValueError("this is not a record")
     known = {f.name for f in fields(Record)}
     return Record(**{key: value for key, value in given.items() if key in known})
+
+
+@cache
+def revision() -> str:
+    """The commit of the prunec that is here; empty where git cannot say."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--tags"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return told.stdout.strip() if told.returncode == 0 else ""
 
 
 def path(folder: Path, name: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -71,7 +70,8 @@ def markdown(records: Sequence[Record], made: str) -> str:
     lines = [
         "# Coverage of the model zoos",
         "",
-        f"Made {made} with {', '.join(f'{k} {v}' for k, v in _versions().items())}.",
+        f"Made {made} with {', '.join(f'{k} {v}' for k, v in _versions().items())}; "
+        f"prunec {_revisions(records)}.",
         "Random weights, small inputs, random channels; every compile was proved against its "
         "masked twin in float64.",
         "",
@@ -251,11 +251,17 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     ]
 
 
+def _revisions(records: Iterable[Record]) -> str:
+    """The commits of prunec that records are of, with how many are."""
+    counts = Counter(r.revision or "unknown" for r in records)
+    if len(counts) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{name} ({n} models)" for name, n in counts.most_common())
+
+
 def _versions() -> dict[str, str]:
-    """The revision of prunec that is here, and the versions of what it met."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--tags"]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = {"prunec": told.stdout.strip()} if told.returncode == 0 else {}
+    """Versions of the libraries."""
+    found = {}
     for name in ("torch", "torchvision", "timm", "transformers"):
         try:
             found[name] = version(name)
