@@ -49,8 +49,8 @@ class Hierarchy:
         """Further paths of modules, to the first; known by the ties of their weights."""
         found: dict[str, str] = {}
         for weight in self.graph.weights:
-            owner, _, local = weight.name.rpartition(".")
             for tie in weight.ties:
+                owner, _, local = weight.name.rpartition(".")
                 path, _, other = tie.rpartition(".")
                 while path not in self.graph.module and other == local and path not in found:
                     found[path] = owner

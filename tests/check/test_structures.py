@@ -113,3 +113,46 @@ def test_tracing_leaves_notes_but_no_tensors_in_a_module() -> None:
     assert module.hooked
     assert not hasattr(module, "cache")
     assert len(module._forward_hooks) == 1
+
+
+class Encoding(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.proj = nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.proj(x)
+
+
+class Step(nn.Module):
+    def __init__(self, shared: Encoding) -> None:
+        super().__init__()
+        self.cpe = shared
+        self.fc = nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.cpe(x))
+
+
+class SharedThrice(nn.Module):
+    """One module, with modules of its own, that the model and two of its parts hold (CoaT)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cpe1 = Encoding()
+        self.stem = nn.Linear(3, 8)
+        self.blocks = nn.ModuleList([Step(self.cpe1), Step(self.cpe1)])
+        self.head = nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)
+
+
+def test_a_module_held_in_three_places_stays_one() -> None:
+    found = compile(SharedThrice(), torch.randn(2, 3))
+    assert found.check().equal
+    blocks = found.slim.get_submodule("blocks")
+    assert blocks[0].cpe is blocks[1].cpe  # type: ignore[index]
