@@ -148,14 +148,16 @@ class Constructor:
         return Construct("nn.ParameterDict", built, "dict", names)
 
     def _aliases(self, path: str) -> Iterator[Line]:
-        """Modules that occur under several paths."""
-        for alias, first in self.hierarchy.aliases.items():
-            above = alias.rpartition(".")[0]
+        """Modules that occur under several paths; those below one come with it."""
+        known = self.hierarchy.aliases
+        for alias, first in known.items():
+            above, _, name = alias.rpartition(".")
+            if above in known and join(known[above], name) == first:
+                continue
             shared = self._common(alias, first)
             if shared == path and self.needed(first):
                 source = self.hierarchy.access(path, first)
                 holder = self.hierarchy.access(path, above)
-                name = alias.rpartition(".")[2]
                 kind = self.hierarchy.kind(above)
                 if kind in (Kind.SEQUENTIAL, Kind.LIST, Kind.DICT) and not is_plain(name):
                     key = name if name.isdecimal() else quote(name)
