@@ -11,7 +11,7 @@ import torch
 from prunec.diagnostics import InternalError
 from prunec.ir.axis import Axis, size
 from prunec.ir.graph import Argument, Graph, Node, Ref, TensorType, Type, WeightRef
-from prunec.ir.group import Frozen, Pinned, Role, SizeOf
+from prunec.ir.group import Frozen, Pinned, Role, SizeOf, Unknown
 from prunec.passes.axes.solver import Solver
 
 Dims: TypeAlias = tuple[Axis, ...]
@@ -32,6 +32,9 @@ class Facts:
     mixing: list[tuple[Axis, str]] = field(default_factory=list)
     roles: dict[tuple[str, int], Role] = field(default_factory=dict)
     kinds: list[tuple[Axis, str]] = field(default_factory=list)
+    guises: dict[str, WeightRef] = field(default_factory=dict)
+    unknown: list[Unknown] = field(default_factory=list)
+    probed: list[str] = field(default_factory=list)
 
 
 class Site:
@@ -41,7 +44,7 @@ class Site:
         self.facts = facts
         self.node = node
         self.solver = facts.solver
-        self._given = _arguments(node)
+        self.given = _arguments(node)
 
     @property
     def base(self) -> str:
@@ -53,13 +56,13 @@ class Site:
 
     def arg(self, name: str, default: Argument = None) -> Argument:
         """An argument by its schema name, or the schema's default."""
-        if name in self._given:
-            return self._given[name][1]
+        if name in self.given:
+            return self.given[name][1]
         return _defaults(self.node.op).get(name, default)
 
     def path(self, name: str, *inside: int) -> tuple[int | str, ...]:
         """Where an argument stands in the node: a position, or its name."""
-        return (self._given[name][0] if name in self._given else name, *inside)
+        return (self.given[name][0] if name in self.given else name, *inside)
 
     def integer(self, name: str) -> int:
         value = self.arg(name)
@@ -77,7 +80,7 @@ class Site:
 
     def tensors(self) -> list[str]:
         """Names of the arguments that are tensors, in order."""
-        return [name for name in self._given if self.is_tensor(name)]
+        return [name for name in self.given if self.is_tensor(name)]
 
     def is_tensor(self, name: str) -> bool:
         return self.dims_of(self.arg(name)) is not None
@@ -132,11 +135,18 @@ class Site:
         """Say what the node does with a dimension of a weight; consuming outranks producing
         outranks scaling.
         """
+        if isinstance(argument, Ref):
+            argument = self.facts.guises.get(argument.name)
         if isinstance(argument, WeightRef):
             key = (argument.name, dim)
             known = self.facts.roles.get(key)
             if known is None or _RANK[role] > _RANK[known]:
                 self.facts.roles[key] = role
+
+    def stands_for(self, argument: Argument) -> None:
+        """Say that the result is a weight in another guise: its readers set that weight's roles."""
+        if isinstance(argument, WeightRef):
+            self.facts.guises[self.node.name] = argument
 
     def counts(
         self, path: tuple[int | str, ...], axis: Axis, start: int = 0, stop: int | None = None
@@ -154,7 +164,12 @@ class Site:
         return self.node.type.shape
 
     def dimension(self, dim: int, rank: int) -> int:
-        return dim + rank if dim < 0 else dim
+        """A dimension counted from the front; torch gives a tensor of one number one, which has no
+        axis here.
+        """
+        if not -rank <= dim < rank:
+            raise Unsupported("a tensor of one number has no axes")
+        return dim % rank
 
     def opaque(self, reason: str) -> Value:
         """Axes of a result of which nothing is known."""

@@ -49,6 +49,16 @@ class Pinned:
     axis: Axis
 
 
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A node whose operator, or this use of it, is not understood: what it touches freezes."""
+
+    node: str
+    op: str
+    line: str | None
+    reason: str
+
+
 @dataclass(frozen=True)
 class Axes:
     """The solved axes of a graph.
@@ -60,7 +70,8 @@ class Axes:
     model is "the same op on the kept slice". ``roles[(weight, dim)]`` says what a weight does with
     an axis: a convolution produces its output channels and consumes its input channels, a norm
     scales. ``pins[node]`` are keywords to make explicit. ``kinds[atom id]`` is ``heads`` or
-    ``head_dim`` where attention uses the atom as such.
+    ``head_dim`` where attention uses the atom as such. ``unknown`` are the nodes that freeze all
+    that they touch, ``probed`` those whose equations were found by experiment.
     """
 
     values: Mapping[str, AxesOfValue]
@@ -71,6 +82,8 @@ class Axes:
     roles: Mapping[tuple[str, int], Role]
     pins: Mapping[str, tuple[Pinned, ...]] = field(default_factory=dict)
     kinds: Mapping[int, str] = field(default_factory=dict)
+    unknown: tuple[Unknown, ...] = ()
+    probed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
