@@ -29,11 +29,21 @@ def with_statistics(name: str) -> Callable[[Site], Value]:
         _first_only(site)
         said = signatures()[name] if name in signatures() else _group_norm()
         result = signature.apply(site, said)
-        if "C" in site.given:
-            site.counts(site.path("C"), site.dims("input")[1])
+        if name == "native_group_norm":
+            _count_sizes(site)
         return _first(site, result)
 
     return equations
+
+
+def _count_sizes(site: Site) -> None:
+    """N, C and HxW are arguments too."""
+    batch, channels, *space = site.dims("input")
+    for axis in space:
+        site.freeze(axis, "its size is an argument")
+    site.counts(site.path("C"), channels)
+    if isinstance(site.arg("N"), int):
+        site.counts(site.path("N"), batch)
 
 
 def _first_only(site: Site) -> None:
@@ -77,7 +87,7 @@ def whole(reason: str) -> Callable[[Site], Value]:
 
 _VALUES = "the shape of its result depends on values"
 _FUSED = "a fused kernel with all sizes built in: call `nn.Module`s that it stands for"
-_WHOLE: tuple[tuple[str, str], ...] = (
+WHOLE: tuple[tuple[str, str], ...] = (
     (_VALUES, "nonzero nonzero_numpy argwhere masked_select unique_consecutive _unique _unique2"),
     (_VALUES, "unique_dim unique_dim_consecutive bincount nonzero_static"),
     ("it counts values over the whole tensor", "histc histogram histogramdd"),
@@ -102,5 +112,5 @@ NATIVE: dict[str, Callable[[Site], Value]] = {
         with_statistics("batch_norm"),
     ),
     **dict.fromkeys(("embedding_bag", "_embedding_bag"), embedding_bag),
-    **{name: whole(reason) for reason, names in _WHOLE for name in names.split()},
+    **{name: whole(reason) for reason, names in WHOLE for name in names.split()},
 }

@@ -153,8 +153,8 @@ _TABLE: tuple[tuple[Callable[[Site], Value], str], ...] = (
         linalg_cholesky linalg_cholesky_ex cholesky linalg_eigh linalg_eigvalsh linalg_eig
         linalg_eigvals linalg_qr linalg_svd svd linalg_svdvals linalg_solve linalg_solve_triangular
         linalg_lu linalg_lu_factor linalg_pinv pinverse linalg_matrix_exp matrix_exp
-        linalg_matrix_power matrix_power linalg_matrix_rank linalg_lstsq linalg_cond
-        cholesky_inverse cholesky_solve triangular_solve linalg_householder_product""",
+        linalg_matrix_power matrix_power linalg_matrix_rank linalg_cond
+        cholesky_inverse cholesky_solve triangular_solve""",
     ),
 )
 REDUCTIONS: dict[str, Callable[[Site], Value]] = {
