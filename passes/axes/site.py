@@ -48,8 +48,11 @@ class Site:
 
     @property
     def base(self) -> str:
-        """The operator's name without namespace and overload: ``conv2d``."""
-        return self.node.op.split(".")[1] if self.node.op.count(".") == 2 else self.node.op
+        """The operator's name without overload: ``conv2d``; of one that is not aten's with its
+        namespace.
+        """
+        named = self.node.op.count(".") == 2
+        return self.node.op.rpartition(".")[0].removeprefix("aten.") if named else self.node.op
 
     # -- arguments
     # -----------------------------------------------------------------------------------------

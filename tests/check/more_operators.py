@@ -29,6 +29,7 @@ def _matrices() -> Tensor:
 
 POSITIVE = (_matrices(),)
 LOWER = _matrices().tril()
+SIGNS = torch.randn(2, 3, 3, generator=torch.Generator().manual_seed(1))
 SAMPLES = torch.rand(2, 4, 3, generator=torch.Generator().manual_seed(0))
 
 
@@ -230,7 +231,7 @@ MORE: dict[str, Call] = {
         for name in "inverse det slogdet svd pinverse matrix_exp".split()
     },
     "logdet": (torch.logdet, POSITIVE),
-    "linalg_slogdet": (L.slogdet, ((2, 3, 3),)),
+    "linalg_slogdet": (L.slogdet, (0.1 * SIGNS,)),
     "linalg_cholesky_ex": (L.cholesky_ex, POSITIVE),
     "cholesky_inverse": (torch.cholesky_inverse, (LOWER,)),
     "cholesky_solve": (torch.cholesky_solve, ((4, 3, 2), LOWER)),
