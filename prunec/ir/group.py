@@ -17,12 +17,13 @@ AxesOfValue: TypeAlias = "tuple[Axis, ...] | tuple[AxesOfValue, ...] | None"
 @dataclass(frozen=True, slots=True)
 class Frozen:
     """Why an axis cannot change: the reason in words, and the node (with its source line) that says
-    so.
+    so. ``alone`` where no other node or place of the model says so too.
     """
 
     reason: str
     node: str | None = None
     line: str | None = None
+    alone: bool = True
 
 
 @dataclass(frozen=True, slots=True)

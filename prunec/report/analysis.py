@@ -30,7 +30,7 @@ class Operator:
     """A node whose operator has no signature, or none for this use of it.
 
     ``parameters`` are those that no group reaches because of it: elements of parameters that
-    would be in a group but for the axes that it was the first to freeze.
+    would be in a group but for the axes that it alone freezes.
     """
 
     node: str
@@ -116,17 +116,17 @@ def _unreached(graph: Graph, axes: Axes, node: str) -> int:
     total = 0
     for weight, dims in axes.weights.items():
         if graph.weight[weight].kind == "parameter":
-            total += prod(_held(axis, axes, None) for axis in dims)
+            total += prod(_held(axis, axes, "") for axis in dims)
             total -= prod(_held(axis, axes, node) for axis in dims)
     return total
 
 
-def _held(axis: Axis, axes: Axes, without: str | None) -> int:
+def _held(axis: Axis, axes: Axes, without: str) -> int:
     """Indices of an axis all of whose atoms are frozen, by another node than ``without``."""
 
     def kept(atom: int) -> bool:
         why = axes.frozen.get(atom)
-        return why is not None and (without is None or why.node != without)
+        return why is not None and (why.node != without or not why.alone)
 
     free = {a.id: np.zeros(a.size, dtype=bool) for a in atoms(axis) if not kept(a.id)}
     return int(mask(axis, free).sum())
