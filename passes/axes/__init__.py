@@ -23,13 +23,14 @@ from prunec.passes.axes.positions import POSITIONS
 from prunec.passes.axes.probe import probe
 from prunec.passes.axes.reductions import REDUCTIONS
 from prunec.passes.axes.shapes import SHAPES
+from prunec.passes.axes.shuffles import SHUFFLES
 from prunec.passes.axes.site import Facts, Items, Site, Unsupported, Value, check
 from prunec.passes.axes.slices import SLICES
 from prunec.passes.axes.table import signatures
 from prunec.passes.axes.windows import WINDOWS
 
 TABLES = (
-    *(SHAPES, JOINS, SLICES, INDEXING, POSITIONS),
+    *(SHAPES, SHUFFLES, JOINS, SLICES, INDEXING, POSITIONS),
     *(CONTRACTIONS, REDUCTIONS, NATIVE, WINDOWS, POINTWISE),
 )
 RULES: dict[str, Callable[[Site], Value]] = {

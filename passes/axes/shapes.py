@@ -243,42 +243,6 @@ def _repeated_by_tensor(site: Site, axes: list[Axis], dim: int) -> Value:
     return tuple(axes)
 
 
-def pixel_shuffle(site: Site) -> Value:
-    """[n, c*r*s, h, w] -> [n, c, h*r, w*s] (torch.nn.PixelShuffle)."""
-    factor = site.integer("upscale_factor")
-    *batch, channels, height, width = site.dims("self")
-    parted = site.solver.split(channels, factor * factor)
-    inner = site.solver.split(parted[1], factor) if parted else None
-    if parted is None or inner is None:
-        raise Unsupported("the channels do not split by the factor")
-    for axis in inner:
-        site.freeze(axis, "it becomes space")
-    return (*batch, parted[0], product([height, inner[0]]), product([width, inner[1]]))
-
-
-def pixel_unshuffle(site: Site) -> Value:
-    """[n, c, h*r, w*s] -> [n, c*r*s, h, w] (torch.nn.PixelUnshuffle)."""
-    factor = site.integer("downscale_factor")
-    *batch, channels, height, width = site.dims("self")
-    tall, wide = site.solver.split(height, factor), site.solver.split(width, factor)
-    if tall is None or wide is None:
-        raise Unsupported("the space does not split by the factor")
-    for axis in (*tall, *wide):
-        site.freeze(axis, "it was space")
-    return (*batch, product([channels, tall[1], wide[1]]), tall[0], wide[0])
-
-
-def channel_shuffle(site: Site) -> Value:
-    """[n, g*c, ...] -> [n, c*g, ...]."""
-    batch, channels, *space = site.dims("self")
-    groups = site.integer("groups")
-    parted = site.solver.split(channels, size(channels) // groups)
-    if parted is None:
-        raise Unsupported("the channels do not split into the groups")
-    site.counts(site.path("groups"), parted[0])
-    return (batch, product([parted[1], parted[0]]), *space)
-
-
 def stack(site: Site) -> Value:
     """A new axis with one index a tensor."""
     operands = listed(site, "tensors")
@@ -335,9 +299,6 @@ SHAPES: dict[str, Callable[[Site], Value]] = {
     "repeat": repeat,
     "tile": repeat,
     "repeat_interleave": repeat_interleave,
-    "pixel_shuffle": pixel_shuffle,
-    "pixel_unshuffle": pixel_unshuffle,
-    "channel_shuffle": channel_shuffle,
     "stack": stack,
     "cat": cat,
     "concat": cat,
