@@ -42,7 +42,8 @@ class Planned:
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Warnings and notes, in the order in which they came up."""
         notes = (Diagnostic("P0604", note, severity="note") for note in self.plan.notes)
-        return (*self.model.traced.notes, *self.selection.warnings, *notes)
+        known = (*self.model.traced.notes, *self.model.analysis.notes)
+        return (*known, *self.selection.warnings, *notes)
 
 
 @dataclass(frozen=True, eq=False)

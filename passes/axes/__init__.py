@@ -2,8 +2,8 @@
 (`solver`).
 
 Each operator is an equation between the axes of its operands and its result: a signature in the
-table, or a short function where arguments decide. An operator without one freezes every axis that
-it touches.
+table, or a short function where arguments decide. An operator without one is asked by experiment
+(`probe`); where that fails, every axis that it touches is frozen.
 """
 
 from __future__ import annotations
@@ -12,16 +12,30 @@ from collections.abc import Callable
 
 from prunec.ir.axis import Axis, size
 from prunec.ir.graph import Graph, TensorType, leaves
-from prunec.ir.group import Axes, AxesOfValue, Frozen
+from prunec.ir.group import Axes, AxesOfValue, Frozen, Unknown
 from prunec.passes.axes import signature
 from prunec.passes.axes.contractions import CONTRACTIONS
+from prunec.passes.axes.indexing import INDEXING
+from prunec.passes.axes.joins import JOINS
+from prunec.passes.axes.native import NATIVE
 from prunec.passes.axes.pointwise import POINTWISE, is_pointwise, number, pointwise
+from prunec.passes.axes.positions import POSITIONS
+from prunec.passes.axes.probe import probe
+from prunec.passes.axes.reductions import REDUCTIONS
 from prunec.passes.axes.shapes import SHAPES
+from prunec.passes.axes.shuffles import SHUFFLES
 from prunec.passes.axes.site import Facts, Items, Site, Unsupported, Value, check
 from prunec.passes.axes.slices import SLICES
 from prunec.passes.axes.table import signatures
+from prunec.passes.axes.windows import WINDOWS
 
-RULES: dict[str, Callable[[Site], Value]] = {**SHAPES, **SLICES, **CONTRACTIONS, **POINTWISE}
+TABLES = (
+    *(SHAPES, SHUFFLES, JOINS, SLICES, INDEXING, POSITIONS),
+    *(CONTRACTIONS, REDUCTIONS, NATIVE, WINDOWS, POINTWISE),
+)
+RULES: dict[str, Callable[[Site], Value]] = {
+    name: rule for table in TABLES for name, rule in table.items()
+}
 
 
 def run(graph: Graph) -> Axes:
@@ -77,7 +91,7 @@ def _apply(site: Site) -> Value:
         return RULES[site.base](site)
     if is_pointwise(site):
         return pointwise(site)
-    raise Unsupported("no signature for this operator")
+    return probe(site)
 
 
 _TAKE_EMPTY = frozenset({"slice", "cat"})
@@ -90,6 +104,8 @@ def _has_empty_axis(site: Site) -> bool:
 
 
 def _refuse(site: Site, reason: str) -> Value:
+    node = site.node
+    site.facts.unknown.append(Unknown(node.name, node.op, node.line, reason))
     for dims in site.every_tensor():
         for axis in dims:
             site.freeze(axis, reason)
@@ -143,6 +159,8 @@ def _solution(facts: Facts) -> Axes:
             for name, pins in facts.pins.items()
         },
         uses=tuple((resolve(axis), kind) for axis, kind in facts.uses),
+        unknown=tuple(facts.unknown),
+        probed=tuple(facts.probed),
     )
 
 

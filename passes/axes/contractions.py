@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from math import sqrt
 
-from prunec.ir.axis import Axis, size
+from prunec.ir.axis import ONE, Axis, size
 from prunec.ir.graph import Argument, Ref
 from prunec.ir.group import Role
-from prunec.passes.axes.shapes import broadcast
+from prunec.passes.axes import signature
+from prunec.passes.axes.shapes import broadcast, listed
 from prunec.passes.axes.site import Dims, Site, Unsupported, Value
 from prunec.passes.axes.solver import product
+from prunec.passes.axes.table import signatures
 
 
 def matmul(site: Site) -> Value:
@@ -70,31 +73,37 @@ def addmm(site: Site) -> Value:
 
 
 def einsum(site: Site) -> Value:
-    """A letter is an axis; a letter that is not in the result is summed over."""
+    """A letter is an axis; a letter that is not in the result is summed over.
+
+    An ellipsis stands for axes that are called ``...1``, ``...2`` from the right.
+    """
     equation, tensors = site.arg("equation"), site.arg("tensors")
-    if not isinstance(equation, str) or not isinstance(tensors, tuple) or "." in equation:
-        raise Unsupported("the equation has an ellipsis")
-    terms, arrow, result = equation.replace(" ", "").partition("->")
-    operands = terms.split(",")
-    if not arrow:
-        letters = sorted({c for c in terms if c.isalpha()})
-        result = "".join(c for c in letters if terms.count(c) == 1)
+    if not isinstance(equation, str) or not isinstance(tensors, tuple):
+        raise Unsupported("the equation is not fixed")
+    terms, arrow, given = equation.replace(" ", "").partition("->")
+    operands = [
+        _labels(term, site.dims_of(tensor))
+        for term, tensor in zip(terms.split(","), tensors, strict=True)
+    ]
     axes: dict[str, Axis] = {}
-    for letters_of, tensor in zip(operands, tensors, strict=True):
-        _einsum_operand(site, letters_of, tensor, axes)
-    for term, tensor in zip(operands, tensors, strict=True):
-        others = "".join(o for o in operands if o is not term)
-        for position, letter in enumerate(term):
+    for labels, tensor in zip(operands, tensors, strict=True):
+        _einsum_operand(site, labels, site.dims_of(tensor) or (), axes)
+    result = _einsum_result(operands, axes, given if arrow else None)
+    for number, (labels, tensor) in enumerate(zip(operands, tensors, strict=True)):
+        others = {x for k, o in enumerate(operands) if k != number for x in o}
+        for position, label in enumerate(labels):
             role: Role = (
-                "consume" if letter not in result else "scale" if letter in others else "produce"
+                "consume" if label not in result else "scale" if label in others else "produce"
             )
             site.role(tensor, position, role)
     if len(operands) == 2 and all(_is_varying(site, t) for t in tensors):
         _note_einsum(site, operands, result, axes)
-    return tuple(axes[letter] for letter in result)
+    return tuple(axes[label] for label in result)
 
 
-def _note_einsum(site: Site, terms: list[str], result: str, axes: dict[str, Axis]) -> None:
+def _note_einsum(
+    site: Site, terms: list[list[str]], result: list[str], axes: dict[str, Axis]
+) -> None:
     """The last letter of both operands and the result is heads; what is summed over, and the last
     letter of the second operand, lie inside a head.
     """
@@ -104,16 +113,35 @@ def _note_einsum(site: Site, terms: list[str], result: str, axes: dict[str, Axis
         _note_heads(site, [axes[c] for c in batch], *(axes[c] for c in inner))
 
 
-def _einsum_operand(site: Site, letters: str, tensor: Argument, axes: dict[str, Axis]) -> None:
-    dims = site.dims_of(tensor)
-    if dims is None or len(dims) != len(letters) or len(set(letters)) != len(letters):
+def _labels(term: str, dims: Dims | None) -> list[str]:
+    """One label per dimension of an operand."""
+    before, dots, after = term.partition("...")
+    rest = len(dims or ()) - len(before) - len(after)
+    if dims is None or rest < 0 or (rest and not dots):
         raise Unsupported("an operand does not fit the equation")
-    for letter, axis in zip(letters, dims, strict=True):
-        known = axes.setdefault(letter, axis)
+    return [*before, *(f"...{i}" for i in range(rest, 0, -1)), *after]
+
+
+def _einsum_result(
+    operands: list[list[str]], axes: dict[str, Axis], given: str | None
+) -> list[str]:
+    """The labels of the result: as given, or those that occur once, in alphabetical order."""
+    dots = sorted((x for x in axes if len(x) > 1), key=lambda x: -int(x[3:]))
+    if given is None:
+        every = [x for labels in operands for x in labels]
+        return [*dots, *sorted(x for x in {*every} if len(x) == 1 and every.count(x) == 1)]
+    before, found, after = given.partition("...")
+    return [*before, *(dots if found else ()), *after]
+
+
+def _einsum_operand(site: Site, labels: list[str], dims: Dims, axes: dict[str, Axis]) -> None:
+    """A label that stands twice in one operand is its diagonal: the two axes are one."""
+    for label, axis in zip(labels, dims, strict=True):
+        known = axes.setdefault(label, axis)
         if size(known) == size(axis):
             site.unify(known, axis)
         elif size(known) == 1:
-            axes[letter] = axis
+            axes[label] = axis
         elif size(axis) != 1:
             raise Unsupported("the sizes do not broadcast")
 
@@ -151,14 +179,82 @@ def _grouped_heads(site: Site, query: Dims, key: Dims, value: Dims) -> list[Axis
 
 
 def dot(site: Site) -> Value:
-    site.unify(site.dims("self")[0], site.dims("tensor")[0])
+    """dot, vdot: the sum of products of two vectors."""
+    site.unify(site.dims("self")[0], site.dims("other" if site.base == "vdot" else "tensor")[0])
     return ()
 
 
+def inner(site: Site) -> Value:
+    """[..., k] x [..., k]: summed over the last dimension of both."""
+    left, right = site.dims("self"), site.dims("other")
+    if not left or not right:
+        return tuple(broadcast(site, [left, right]))
+    return _summed(site, (left, right), ((len(left) - 1,), (len(right) - 1,)))
+
+
+def tensordot(site: Site) -> Value:
+    """Summed over the dimensions listed, pair by pair; the others follow one another."""
+    left, right = site.dims("self"), site.dims("other")
+    pairs = (
+        tuple(site.dimension(d, len(left)) for d in site.integers("dims_self")),
+        tuple(site.dimension(d, len(right)) for d in site.integers("dims_other")),
+    )
+    return _summed(site, (left, right), pairs)
+
+
+def _summed(
+    site: Site, operands: tuple[Dims, Dims], dims: tuple[tuple[int, ...], tuple[int, ...]]
+) -> Dims:
+    (left, right), (over_left, over_right) = operands, dims
+    for i, j in zip(over_left, over_right, strict=True):
+        if size(left[i]) != size(right[j]):
+            raise Unsupported("a side of size one is broadcast in a sum")
+        site.unify(left[i], right[j])
+    for name, axes, over in (("self", left, over_left), ("other", right, over_right)):
+        for d in range(len(axes)):
+            site.role(site.arg(name), d, "consume" if d in over else "produce")
+    return (
+        *(a for d, a in enumerate(left) if d not in over_left),
+        *(a for d, a in enumerate(right) if d not in over_right),
+    )
+
+
+def vecdot(site: Site) -> Value:
+    """The sum of products over one dimension, with broadcasting."""
+    axes = broadcast(site, [site.dims("x"), site.dims("y")])
+    dim = site.dimension(site.integer("dim"), len(axes))
+    if any(len(site.dims(n)) != len(axes) or site.dims(n)[dim] == ONE for n in ("x", "y")):
+        raise Unsupported("an operand is broadcast along the dimension")
+    return (*axes[:dim], *axes[dim + 1 :])
+
+
+def chain(site: Site) -> Value:
+    """linalg_multi_dot, chain_matmul: a product of matrices, the first and last may be vectors."""
+    name = "tensors" if site.base == "linalg_multi_dot" else "matrices"
+    operands = listed(site, name)
+    for left, right in pairwise(operands):
+        site.unify(left[-1], right[0])
+    return (*operands[0][:-1], *operands[-1][1:])
+
+
+def convolution(site: Site) -> Value:
+    """The operator behind every convolution: its arguments say which one it is."""
+    spatial = len(site.dims("weight")) - 2
+    name = f"conv{'_transpose' if site.arg('transposed') else ''}{spatial}d"
+    if name not in signatures():
+        raise Unsupported("it has no or too many dimensions of space")
+    return signature.apply(site, signatures()[name])
+
+
 CONTRACTIONS: dict[str, Callable[[Site], Value]] = {
-    **dict.fromkeys(("matmul", "mm", "bmm"), matmul),
+    **dict.fromkeys(("matmul", "mm", "bmm", "linalg_matmul"), matmul),
     **dict.fromkeys(("addmm", "baddbmm"), addmm),
     "einsum": einsum,
     "scaled_dot_product_attention": attention,
-    "dot": dot,
+    **dict.fromkeys(("dot", "vdot"), dot),
+    "inner": inner,
+    "tensordot": tensordot,
+    "linalg_vecdot": vecdot,
+    **dict.fromkeys(("linalg_multi_dot", "chain_matmul"), chain),
+    **dict.fromkeys(("convolution", "_convolution"), convolution),
 }

@@ -1,4 +1,4 @@
-"""Equations of operators that work index by index, over a whole axis, or through a window."""
+"""Equations of operators that work index by index, and of tensors made from sizes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from prunec.ir.axis import ONE, Axis, size
+from prunec.ir.axis import Axis, size
 from prunec.ir.graph import TensorType
 from prunec.passes.axes.shapes import broadcast, count_sizes
 from prunec.passes.axes.site import Items, Site, Unsupported, Value, overload
@@ -19,8 +19,14 @@ def is_pointwise(site: Site) -> bool:
 
 
 def pointwise(site: Site) -> Value:
-    """Element by element, with broadcasting."""
-    return tuple(broadcast(site, [site.dims(n) for n in site.tensors()]))
+    """Element by element, with broadcasting; of several results each."""
+    axes = tuple(broadcast(site, [site.dims(n) for n in site.tensors()]))
+    kinds = site.node.type
+    several = kinds if isinstance(kinds, tuple) else (kinds,)
+    shape = tuple(map(size, axes))
+    if any(not isinstance(k, TensorType) or k.shape != shape for k in several):
+        raise Unsupported("the result has another shape")
+    return Items(axes for _ in several) if isinstance(kinds, tuple) else axes
 
 
 def same(site: Site) -> Value:
@@ -38,18 +44,15 @@ def glu(site: Site) -> Value:
     return tuple(axes)
 
 
-def softmax(site: Site) -> Value:
-    axes = site.dims("self")
-    site.mixes(axes[site.integer("dim")])
-    return axes
+def view_as_complex(site: Site) -> Value:
+    """[..., 2] -> [...]: real and imaginary parts."""
+    *axes, parts = site.dims("self")
+    site.freeze(parts, "its two indices are a real and an imaginary part")
+    return tuple(axes)
 
 
-def scan(site: Site) -> Value:
-    """cumsum, sort and their kin: along their dimension the order of indices matters."""
-    axes = site.dims("self")
-    dim = site.arg("dim")
-    site.freeze(axes[dim if isinstance(dim, int) else -1], "the order of its indices matters")
-    return Items((axes, axes)) if isinstance(site.node.type, tuple) else axes
+def view_as_real(site: Site) -> Value:
+    return (*site.dims("self"), site.fixed(2, "a real and an imaginary part"))
 
 
 def triangle(site: Site) -> Value:
@@ -58,52 +61,6 @@ def triangle(site: Site) -> Value:
     for axis in axes[-2:]:
         site.freeze(axis, "its position matters")
     return axes
-
-
-def reduction(site: Site) -> Value:
-    """Reduce over dimensions; all but a sum make the channels depend on their number."""
-    if site.is_tensor("other"):
-        return pointwise(site)
-    axes = site.dims("self")
-    dims = _reduced(site, len(axes))
-    for d in dims:
-        if site.base in _POSITIONAL:
-            site.freeze(axes[d], "its result is a position")
-        elif site.base != "sum":
-            site.mixes(axes[d])
-    keep = bool(site.arg("keepdim"))
-    result = tuple(ONE if d in dims else a for d, a in enumerate(axes) if keep or d not in dims)
-    if isinstance(site.node.type, tuple):
-        for d in dims:
-            site.freeze(axes[d], "its result is a position")
-        return Items(result for _ in site.node.type)
-    return result
-
-
-def _reduced(site: Site, rank: int) -> set[int]:
-    dims = site.arg("dim")
-    if dims is None or dims == ():
-        return set(range(rank))
-    return {site.dimension(d, rank) for d in site.integers("dim")}
-
-
-def window(spatial: int) -> Callable[[Site], Value]:
-    """Pooling, resizing: the last axes are space, which is frozen before and after."""
-
-    def equations(site: Site) -> Value:
-        axes = site.dims(site.tensors()[0])
-        for axis in axes[-spatial:]:
-            site.freeze(axis, "a window slides over it")
-        kinds = site.node.type if isinstance(site.node.type, tuple) else (site.node.type,)
-        results = []
-        for kind in kinds:
-            if not isinstance(kind, TensorType) or kind.rank != len(axes):
-                raise Unsupported("the result has another rank")
-            space = (site.fixed(n, "a window slides over it") for n in kind.shape[-spatial:])
-            results.append((*axes[:-spatial], *space))
-        return Items(results) if isinstance(site.node.type, tuple) else results[0]
-
-    return equations
 
 
 def filled(site: Site) -> Value:
@@ -136,9 +93,17 @@ def number(site: Site) -> Value:
     return None
 
 
-_POSITIONAL = frozenset({"argmax", "argmin"})
+# Element by element, although torch does not tag them so (aliases, mostly).
 _POINTWISE = frozenset(
-    "hardswish hardsigmoid log_sigmoid softsign where copy rrelu mish silu logit".split()
+    """hardswish hardsigmoid log_sigmoid softsign where copy rrelu mish silu logit masked_fill clip
+    absolute arccos arccosh arcsin arcsinh arctan arctan2 arctanh fix negative subtract multiply
+    divide greater greater_equal less less_equal not_equal true_divide floor_divide isclose isreal
+    complex polar real imag conj _conj _conj_physical conj_physical resolve_conj resolve_neg
+    _neg_view _prelu_kernel special_digamma special_erf special_erfc special_erfinv special_exp2
+    special_expit special_expm1 special_gammainc special_gammaincc special_gammaln special_i0
+    special_log1p special_logit special_ndtr special_polygamma special_psi special_round
+    special_sinc special_xlogy __and__ __or__ __xor__ __lshift__ __rshift__ nan_to_num
+    zero""".split()
 )
 
 # Every equation, and the operators that it covers.
@@ -147,39 +112,20 @@ _TABLE: tuple[tuple[Callable[[Site], Value], str], ...] = (
         same,
         """dropout alpha_dropout feature_dropout feature_alpha_dropout contiguous clone to _to_copy
         type_as detach alias lift_fresh_copy zeros_like ones_like full_like empty_like rand_like
-        randn_like fill bernoulli""",
+        randn_like randint_like fill bernoulli exponential uniform normal_functional cauchy
+        log_normal geometric random""",
     ),
-    (
-        reduction,
-        """sum mean amax amin var std prod logsumexp linalg_vector_norm norm any all max min argmax
-        argmin var_mean std_mean median""",
-    ),
-    (scan, "cumsum cumprod logcumsumexp cummax cummin sort argsort diff"),
     (filled, "zeros ones full empty new_zeros new_ones new_full new_empty rand randn"),
     (
         computed,
-        "arange linspace eye scalar_tensor tensor tril_indices triu_indices randint randperm",
+        """arange linspace logspace eye scalar_tensor tensor tril_indices triu_indices randint
+        randperm hann_window hamming_window blackman_window bartlett_window kaiser_window
+        fft_fftfreq fft_rfftfreq""",
     ),
-    (softmax, "softmax log_softmax _softmax _log_softmax _safe_softmax"),
     (triangle, "triu tril"),
     (glu, "glu"),
-    (
-        window(1),
-        """max_pool1d avg_pool1d adaptive_avg_pool1d adaptive_max_pool1d upsample_linear1d
-        upsample_nearest1d _upsample_nearest_exact1d""",
-    ),
-    (
-        window(2),
-        """max_pool2d avg_pool2d adaptive_avg_pool2d _adaptive_avg_pool2d adaptive_max_pool2d
-        max_pool2d_with_indices upsample_bilinear2d upsample_nearest2d upsample_bicubic2d
-        _upsample_nearest_exact2d _upsample_bilinear2d_aa _upsample_bicubic2d_aa""",
-    ),
-    (
-        window(3),
-        """max_pool3d avg_pool3d adaptive_avg_pool3d _adaptive_avg_pool3d adaptive_max_pool3d
-        max_pool3d_with_indices upsample_trilinear3d upsample_nearest3d
-        _upsample_nearest_exact3d""",
-    ),
+    (view_as_complex, "view_as_complex"),
+    (view_as_real, "view_as_real"),
 )
 POINTWISE: dict[str, Callable[[Site], Value]] = {
     name: equations for equations, names in _TABLE for name in names.split()

@@ -238,55 +238,34 @@ def repeat(site: Site) -> Value:
 
 def repeat_interleave(site: Site) -> Value:
     """Each index repeated in place: the repetition is the inner factor."""
+    if not site.is_tensor("self"):
+        raise Unsupported("its values are positions")
     axes = list(site.dims("self"))
-    if site.arg("dim") is None or site.arg("output_size") is not None:
-        raise Unsupported("it flattens, or fixes the output's size")
-    dim = site.dimension(site.integer("dim"), len(axes))
+    if site.arg("dim") is None:
+        axes = [product(axes)]
+    dim = site.dimension(site.integer("dim"), len(axes)) if site.arg("dim") is not None else 0
+    if site.is_tensor("repeats"):
+        return _repeated_by_tensor(site, axes, dim)
     times = site.solver.fresh(site.integer("repeats"))
     site.counts(site.path("repeats"), times)
     axes[dim] = product([axes[dim], times])
+    if isinstance(site.arg("output_size"), int):
+        site.counts(site.path("output_size"), axes[dim])
+    elif site.arg("output_size") is not None:
+        site.freeze(axes[dim], "its repeated size is computed at run time")
     return tuple(axes)
 
 
-def pixel_shuffle(site: Site) -> Value:
-    """[n, c*r*s, h, w] -> [n, c, h*r, w*s] (torch.nn.PixelShuffle)."""
-    factor = site.integer("upscale_factor")
-    *batch, channels, height, width = site.dims("self")
-    parted = site.solver.split(channels, factor * factor)
-    inner = site.solver.split(parted[1], factor) if parted else None
-    if parted is None or inner is None:
-        raise Unsupported("the channels do not split by the factor")
-    for axis in inner:
-        site.freeze(axis, "it becomes space")
-    return (*batch, parted[0], product([height, inner[0]]), product([width, inner[1]]))
-
-
-def pixel_unshuffle(site: Site) -> Value:
-    """[n, c, h*r, w*s] -> [n, c*r*s, h, w] (torch.nn.PixelUnshuffle)."""
-    factor = site.integer("downscale_factor")
-    *batch, channels, height, width = site.dims("self")
-    tall, wide = site.solver.split(height, factor), site.solver.split(width, factor)
-    if tall is None or wide is None:
-        raise Unsupported("the space does not split by the factor")
-    for axis in (*tall, *wide):
-        site.freeze(axis, "it was space")
-    return (*batch, product([channels, tall[1], wide[1]]), tall[0], wide[0])
-
-
-def channel_shuffle(site: Site) -> Value:
-    """[n, g*c, ...] -> [n, c*g, ...]."""
-    batch, channels, *space = site.dims("self")
-    groups = site.integer("groups")
-    parted = site.solver.split(channels, size(channels) // groups)
-    if parted is None:
-        raise Unsupported("the channels do not split into the groups")
-    site.counts(site.path("groups"), parted[0])
-    return (batch, product([parted[1], parted[0]]), *space)
+def _repeated_by_tensor(site: Site, axes: list[Axis], dim: int) -> Value:
+    for axis in (axes[dim], *site.dims("repeats")):
+        site.freeze(axis, "each index has a number of repetitions of its own")
+    axes[dim] = site.fixed(site.shape()[dim], "its length depends on values")
+    return tuple(axes)
 
 
 def stack(site: Site) -> Value:
     """A new axis with one index a tensor."""
-    operands = _list(site, "tensors")
+    operands = listed(site, "tensors")
     rank = len(operands[0])
     axes = broadcast(site, operands)
     dim = site.integer("dim")
@@ -298,11 +277,14 @@ def stack(site: Site) -> Value:
 
 def cat(site: Site) -> Value:
     """Segments, in order; the other axes are the same in every tensor."""
-    operands = _list(site, "tensors")
+    return cat_along(site, listed(site, "tensors"), site.integer("dim"))
+
+
+def cat_along(site: Site, operands: Sequence[Dims], dim: int) -> Dims:
     rank = len(operands[0])
     if any(len(o) != rank for o in operands):
         raise Unsupported("the tensors differ in rank")
-    dim = site.dimension(site.integer("dim"), rank)
+    dim = site.dimension(dim, rank)
     for other in operands[1:]:
         for position in range(rank):
             if position != dim:
@@ -311,7 +293,7 @@ def cat(site: Site) -> Value:
     return tuple(joined if position == dim else operands[0][position] for position in range(rank))
 
 
-def _list(site: Site, name: str) -> list[Dims]:
+def listed(site: Site, name: str) -> list[Dims]:
     items: Argument = site.arg(name)
     found = [site.dims_of(item) for item in items] if isinstance(items, tuple) else []
     if not found or None in found:
@@ -322,27 +304,25 @@ def _list(site: Site, name: str) -> list[Dims]:
 _RESHAPES = frozenset({"aten.view.default", "aten.reshape.default", "aten._unsafe_view.default"})
 
 SHAPES: dict[str, Callable[[Site], Value]] = {
-    **dict.fromkeys(("view", "_unsafe_view", "reshape", "flatten", "unflatten"), reshape),
+    **dict.fromkeys(("view", "_unsafe_view", "reshape", "flatten", "unflatten", "ravel"), reshape),
     **dict.fromkeys(("reshape_as", "view_as"), reshape_as),
     "unsqueeze": unsqueeze,
     "squeeze": squeeze,
     "permute": permute,
     "transpose": transpose,
     "swapaxes": transpose,
-    "t": reverse_dims,
-    "numpy_T": reverse_dims,
-    "mT": matrix_transpose,
-    "movedim": movedim,
+    "swapdims": transpose,
+    **dict.fromkeys(("t", "numpy_T", "matrix_H"), reverse_dims),
+    **dict.fromkeys(("mT", "mH", "adjoint"), matrix_transpose),
+    **dict.fromkeys(("movedim", "moveaxis"), movedim),
     "expand": expand,
     "broadcast_to": expand,
     "expand_as": expand_as,
     "repeat": repeat,
     "tile": repeat,
     "repeat_interleave": repeat_interleave,
-    "pixel_shuffle": pixel_shuffle,
-    "pixel_unshuffle": pixel_unshuffle,
-    "channel_shuffle": channel_shuffle,
     "stack": stack,
     "cat": cat,
     "concat": cat,
+    "concatenate": cat,
 }

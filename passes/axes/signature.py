@@ -29,7 +29,7 @@ def apply(site: Site, signature: Signature) -> Value:
         for dim, axis in zip(dims, site.dims(name), strict=True):
             scope.meet(dim, axis)
     _note(site, signature, expanded, scope)
-    shapes = (site.shape(),) if len(signature.results) == 1 else _shapes(site)
+    shapes = _shapes(site)[: len(signature.results)]
     results = [
         scope.result(_expand(r, len(s), lengths), s)
         for r, s in zip(signature.results, shapes, strict=True)
@@ -192,5 +192,5 @@ def _is_parameter(site: Site, name: str) -> bool:
 def _shapes(site: Site) -> tuple[tuple[int, ...], ...]:
     kinds = site.node.type
     if not isinstance(kinds, tuple):
-        raise Unsupported("the result is not a tuple")
+        return (site.shape(),)
     return tuple(getattr(k, "shape", ()) for k in kinds)

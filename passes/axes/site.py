@@ -11,7 +11,7 @@ import torch
 from prunec.diagnostics import InternalError
 from prunec.ir.axis import Axis, size
 from prunec.ir.graph import Argument, Graph, Node, Ref, TensorType, Type, WeightRef
-from prunec.ir.group import Frozen, Kind, Pinned, Role, SizeOf
+from prunec.ir.group import Frozen, Kind, Pinned, Role, SizeOf, Unknown
 from prunec.passes.axes.solver import Solver
 
 Dims: TypeAlias = tuple[Axis, ...]
@@ -36,6 +36,9 @@ class Facts:
     roles: dict[tuple[str, int], Role] = field(default_factory=dict)
     uses: list[tuple[Axis, Kind]] = field(default_factory=list)
     factors: dict[str, Axis] = field(default_factory=dict)
+    guises: dict[str, WeightRef] = field(default_factory=dict)
+    unknown: list[Unknown] = field(default_factory=list)
+    probed: list[str] = field(default_factory=list)
 
 
 class Site:
@@ -45,25 +48,28 @@ class Site:
         self.facts = facts
         self.node = node
         self.solver = facts.solver
-        self._given = _arguments(node)
+        self.given = _arguments(node)
 
     @property
     def base(self) -> str:
-        """The operator's name without namespace and overload: ``conv2d``."""
-        return self.node.op.split(".")[1] if self.node.op.count(".") == 2 else self.node.op
+        """The operator's name without overload: ``conv2d``; of one that is not aten's with its
+        namespace.
+        """
+        named = self.node.op.count(".") == 2
+        return self.node.op.rpartition(".")[0].removeprefix("aten.") if named else self.node.op
 
     # -- arguments
     # -----------------------------------------------------------------------------------------
 
     def arg(self, name: str, default: Argument = None) -> Argument:
         """An argument by its schema name, or the schema's default."""
-        if name in self._given:
-            return self._given[name][1]
+        if name in self.given:
+            return self.given[name][1]
         return _defaults(self.node.op).get(name, default)
 
     def path(self, name: str, *inside: int) -> tuple[int | str, ...]:
         """Where an argument stands in the node: a position, or its name."""
-        return (self._given[name][0] if name in self._given else name, *inside)
+        return (self.given[name][0] if name in self.given else name, *inside)
 
     def integer(self, name: str) -> int:
         value = self.arg(name)
@@ -81,7 +87,7 @@ class Site:
 
     def tensors(self) -> list[str]:
         """Names of the arguments that are tensors, in order."""
-        return [name for name in self._given if self.is_tensor(name)]
+        return [name for name in self.given if self.is_tensor(name)]
 
     def is_tensor(self, name: str) -> bool:
         return self.dims_of(self.arg(name)) is not None
@@ -147,6 +153,8 @@ class Site:
     def _as_stored(self, argument: Argument, dim: int) -> tuple[Argument, int]:
         """The weight and its dimension behind transposed matrices and casts."""
         while isinstance(argument, Ref) and argument.name in self.facts.graph.node:
+            if argument.name in self.facts.guises:
+                return self.facts.guises[argument.name], dim
             node = self.facts.graph.node[argument.name]
             base = node.op.split(".")[1] if node.op.count(".") == 2 else node.op
             source = self.dims_of(node.args[0]) if node.args else None
@@ -156,6 +164,11 @@ class Site:
                 break
             argument = node.args[0]
         return argument, dim
+
+    def stands_for(self, argument: Argument) -> None:
+        """Say that the result is a weight in another guise: its readers set that weight's roles."""
+        if isinstance(argument, WeightRef):
+            self.facts.guises[self.node.name] = argument
 
     def counts(
         self, path: tuple[int | str, ...], axis: Axis, start: int = 0, stop: int | None = None
@@ -173,7 +186,12 @@ class Site:
         return self.node.type.shape
 
     def dimension(self, dim: int, rank: int) -> int:
-        return dim + rank if dim < 0 else dim
+        """A dimension counted from the front; torch gives a tensor of one number one, which has no
+        axis here.
+        """
+        if not -rank <= dim < rank:
+            raise Unsupported("a tensor of one number has no axes")
+        return dim % rank
 
     def opaque(self, reason: str) -> Value:
         """Axes of a result of which nothing is known."""

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from itertools import accumulate
 
 from prunec.ir.axis import Axis, size
-from prunec.ir.graph import TensorType, WeightRef
-from prunec.passes.axes.shapes import broadcast
+from prunec.ir.graph import TensorType
 from prunec.passes.axes.site import Dims, Items, Site, Unsupported, Value
 from prunec.passes.axes.solver import concat
 
@@ -42,19 +41,17 @@ def _sliced(site: Site, axis: Axis, length: int) -> Axis:
 
 
 def _strided(site: Site, axis: Axis, bounds: tuple[int, int, int], length: int) -> Axis:
+    """``x[first::step]`` is one index of the inner factor; any end after the last will do."""
     first, last, step = bounds
     total = size(axis)
-    parted = (
-        site.solver.split(axis, step)
-        if total % step == 0 and first < step and last == total
-        else None
-    )
+    complete = total % step == 0 and first < step and length == total // step
+    parted = site.solver.split(axis, step) if complete else None
     if parted is None:
         site.freeze(axis, "it is cut with a step")
         return site.fixed(length, "it is cut with a step")
     outer, inner = parted
     site.freeze(inner, "it is cut with a step")
-    if site.arg("end") == total:
+    if last < total or site.arg("end") == total:
         site.counts(site.path("end"), axis)
     return outer
 
@@ -163,12 +160,13 @@ def roll(site: Site) -> Value:
     """A rotation exchanges two segments; the shift counts the second one."""
     axes = list(site.dims("self"))
     dims = site.integers("dims")
-    shifts = site.arg("shifts")
-    if not dims or not isinstance(shifts, tuple) or len(shifts) != len(dims):
-        raise Unsupported("it rolls the flattened tensor or by a computed shift")
+    given = site.arg("shifts")
+    shifts = given if isinstance(given, tuple) else (given,)
+    if not dims or len(shifts) != len(dims):
+        raise Unsupported("it rolls the flattened tensor")
     for position, (shift, dim) in enumerate(zip(shifts, dims, strict=True)):
         axis = axes[dim]
-        if site.solver.is_frozen(axis) or not isinstance(shift, int):
+        if site.solver.is_frozen(axis) or not isinstance(shift, int) or dims.count(dim) > 1:
             site.freeze(axis, "it is rolled by a computed shift")
             axes[dim] = site.fixed(size(axis), "it is rolled")
         elif shift % size(axis):
@@ -184,45 +182,6 @@ def flip(site: Site) -> Value:
     for dim in site.integers("dims"):
         site.freeze(axes[dim], "it is reversed")
         axes[dim] = site.fixed(size(axes[dim]), "it is reversed")
-    return tuple(axes)
-
-
-def index(site: Site) -> Value:
-    """``x[i, :, j]`` with index tensors: indexed axes are frozen, the indices' own axes take their
-    place.
-    """
-    axes = site.dims("self")
-    given = site.arg("indices")
-    if not isinstance(given, tuple):
-        raise Unsupported("the indices are not a list")
-    tensors = {d: dims for d, item in enumerate(given) if (dims := site.dims_of(item)) is not None}
-    if not tensors or any(_is_mask(site, given[d]) for d in tensors):
-        raise Unsupported("it is indexed by a mask")
-    for d in tensors:
-        site.freeze(axes[d], "it is indexed")
-    picked = broadcast(site, list(tensors.values()))
-    rest = [a for d, a in enumerate(axes) if d not in tensors]
-    indexed = sorted(tensors)
-    together = indexed == list(range(indexed[0], indexed[-1] + 1))
-    at = indexed[0] if together else 0
-    return (*rest[:at], *picked, *rest[at:])
-
-
-def _is_mask(site: Site, item: object) -> bool:
-    name = getattr(item, "name", "")
-    kind = (
-        site.facts.graph.weight[name].type
-        if isinstance(item, WeightRef)
-        else site.facts.graph.types.get(name)
-    )
-    return isinstance(kind, TensorType) and kind.dtype in {"bool", "uint8"}
-
-
-def index_select(site: Site) -> Value:
-    axes = list(site.dims("self"))
-    dim = site.dimension(site.integer("dim"), len(axes))
-    site.freeze(axes[dim], "it is indexed")
-    axes[dim] = site.dims("index")[0] if site.dims("index") else site.fixed(1, "it is indexed")
     return tuple(axes)
 
 
@@ -263,8 +222,6 @@ SLICES: dict[str, Callable[[Site], Value]] = {
     "constant_pad_nd": pad,
     "roll": roll,
     "flip": flip,
-    "index": index,
-    "index_select": index_select,
     "slice_scatter": slice_scatter,
     "select_scatter": slice_scatter,
     "getitem": getitem,

@@ -9,6 +9,7 @@ and freezes what it touched.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from math import prod
 
 from prunec.diagnostics import InternalError
@@ -23,6 +24,7 @@ class Solver:
         self._bound: dict[int, Axis] = {}
         self._count = 0
         self._frozen: dict[int, Frozen] = {}
+        self._twice: set[int] = set()
 
     # -- atoms
     # ---------------------------------------------------------------------------------------------
@@ -40,10 +42,14 @@ class Solver:
     def freeze(self, axis: Axis, why: Frozen) -> None:
         """Keep every channel of an axis; the first reason given for an atom stands."""
         for atom in self.atoms(axis):
-            self._frozen.setdefault(atom.id, why)
+            first = self._frozen.setdefault(atom.id, why)
+            if first.node != why.node:
+                self._twice.add(atom.id)
 
     def why_frozen(self, atom: Atom) -> Frozen | None:
-        return self._frozen.get(atom.id)
+        """The first reason; it is marked where it is not the only one."""
+        why = self._frozen.get(atom.id)
+        return replace(why, alone=False) if why and atom.id in self._twice else why
 
     def is_frozen(self, axis: Axis) -> bool:
         """Whether all atoms are frozen so far (an axis without atoms is)."""
@@ -196,6 +202,8 @@ class Solver:
         why = self._frozen.get(atom.id)
         if why is not None:
             self.freeze(axis, why)
+        if atom.id in self._twice:
+            self._twice.update(a.id for a in self.atoms(axis))
 
     def _unify_composite(self, left: Axis, right: Axis, why: Frozen) -> None:
         lefts, rights = self.segments(left), self.segments(right)

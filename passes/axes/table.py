@@ -22,7 +22,10 @@ conv_transpose3d
     input[..., g*i, d, h, w] weight[g*i, o, ., ., .] bias[g*o] groups=g -> [..., g*o, d', h', w']
 bilinear   input1[..., i] input2[..., j] weight[o, i, j] bias[o] -> [..., o]
 mv         self[a, k] vec[k] -> [a]
-outer      self[a] vec2[b] -> [a, b]
+outer|ger  self[a] vec2[b] -> [a, b]
+addmv      self[a] mat[a, k] vec[k] -> [a]
+addr       self[a, b] vec1[a] vec2[b] -> [a, b]
+addbmm     self[a, b] batch1[n, a, k] batch2[n, k, b] -> [a, b]
 embedding  weight[v, c] indices[...] -> [..., c]  freezes v
 
 # Norms, and parameters that lie along one axis

@@ -48,11 +48,70 @@ def matmul(left: str, right: str) -> Rule:
     return rule
 
 
+def inner(site: Site) -> Any:
+    """Summed over the last dimension of both, unless one of them is a number."""
+    if min(site.rank("self"), site.rank("other")) == 0:
+        return site.call()
+    return last("self", "other")(site)
+
+
+def tensordot(site: Site) -> Any:
+    """Summed over the dimensions that are listed."""
+    return site.call(
+        self=site.filled("self", [d % site.rank("self") for d in site.args["dims_self"]]),
+        other=site.filled("other", [d % site.rank("other") for d in site.args["dims_other"]]),
+    )
+
+
+def vecdot(site: Site) -> Any:
+    """Summed over one dimension of both."""
+    dim = site.args["dim"]
+    return site.call(
+        **{name: site.filled(name, (dim % site.rank(name),)) for name in ("x", "y")},
+    )
+
+
+def addbmm(site: Site) -> Any:
+    """The sum of products over the inner dimension, and over the batch."""
+    return site.call(batch1=site.filled("batch1", (0, 2)), batch2=site.filled("batch2", (0, 1)))
+
+
+def trace(site: Site) -> Any:
+    """The sum of a diagonal."""
+    return site.call(self=site.filled("self", (0, 1)))
+
+
+def chain(name: str) -> Rule:
+    """A product of matrices: every dimension but the outermost two is summed over."""
+
+    def rule(site: Site) -> Any:
+        tensors = []
+        for number, (tensor, keep) in enumerate(zip(site.args[name], site.keep[name], strict=True)):
+            inner = {0, tensor.dim() - 1}
+            if number == 0 and tensor.dim() > 1:
+                inner.discard(0)
+            if number == len(site.args[name]) - 1 and tensor.dim() > 1:
+                inner.discard(tensor.dim() - 1)
+            for dim in inner:
+                if keep and keep[dim] is not None:
+                    shape = [-1 if d == dim else 1 for d in range(tensor.dim())]
+                    tensor = torch.where(keep[dim].view(shape), tensor, 0.0)  # noqa: PLW2901
+            tensors.append(tensor)
+        return site.call(**{name: tensors})
+
+    return rule
+
+
+def convolution(site: Site) -> Any:
+    return conv(site.rank("weight") - 2)(site)
+
+
 def einsum(site: Site) -> Any:
     """Summed over every letter that the result lacks."""
     terms, arrow, result = site.args["equation"].replace(" ", "").partition("->")
     if not arrow:
-        result = "".join(c for c in terms if c.isalpha() and terms.count(c) == 1)
+        dots = "..." if "..." in terms else ""
+        result = dots + "".join(c for c in terms if c.isalpha() and terms.count(c) == 1)
     tensors = []
     for term, tensor, keep in zip(
         terms.split(","), site.args["tensors"], site.keep["tensors"], strict=True
@@ -128,6 +187,16 @@ CONTRACTIONS: Mapping[str, Rule] = {
     **dict.fromkeys(("mm", "bmm"), matmul("self", "mat2")),
     "mv": matmul("self", "vec"),
     "dot": last("self", "tensor"),
+    "vdot": last("self", "other"),
+    "inner": inner,
+    "tensordot": tensordot,
+    "linalg_vecdot": vecdot,
+    "linalg_matmul": matmul("self", "other"),
+    "linalg_multi_dot": chain("tensors"),
+    "chain_matmul": chain("matrices"),
+    "addbmm": addbmm,
+    "trace": trace,
+    **dict.fromkeys(("convolution", "_convolution"), convolution),
     "addmm": matmul("mat1", "mat2"),
     "baddbmm": matmul("batch1", "batch2"),
     "addmv": matmul("mat", "vec"),

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prunec.check import samples
+from prunec.check import independence, samples
 from prunec.check.contraction import CONTRACTIONS
 from prunec.check.mixing import MIXING
 from prunec.check.norms import NORMS
@@ -181,7 +181,7 @@ def _apply(site: Site) -> Any:
     if rule is not None:
         return rule(site)
     if site.touched and not is_plain(site.op, site.base):
-        raise Refused("it has no masked form")
+        return independence.run(site)
     return site.call()
 
 

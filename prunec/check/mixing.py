@@ -9,7 +9,7 @@ arithmetic.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import inf, prod
+from math import inf, nan, prod
 from typing import Any
 
 import torch
@@ -70,6 +70,52 @@ def in_order(site: Site) -> Any:
     return site.call()
 
 
+def both_extremes(site: Site) -> Any:
+    """aminmax: over one dimension, or all."""
+    dims = reduced(site)
+    keepdim = bool(site.args.get("keepdim"))
+    low, high = site.filled("self", dims, inf), site.filled("self", dims, -inf)
+    return torch.amin(low, dims, keepdim), torch.amax(high, dims, keepdim)
+
+
+def nanmean(site: Site) -> Tensor:
+    """A removed element is no number, and so is not counted."""
+    return site.call(self=site.filled("self", reduced(site), nan))  # type: ignore[no-any-return]
+
+
+def two_norms(site: Site) -> Any:
+    """cosine_similarity: a zero adds nothing to the product or to either norm."""
+    rank = max(site.rank("x1"), site.rank("x2"))
+    dim = site.args["dim"] % rank
+    return site.call(**{n: site.filled(n, (dim - rank + site.rank(n),)) for n in ("x1", "x2")})
+
+
+def distance(site: Site) -> Any:
+    """cdist: where both rows hold a zero there is no distance."""
+    return site.call(x1=site.filled("x1", (-1,)), x2=site.filled("x2", (-1,)))
+
+
+def directions(site: Site) -> Tensor:
+    """_weight_norm: v / |v| * g, the norm over what is kept of all dimensions but one."""
+    v, g = site.tensor("v"), site.tensor("g")
+    scaled: Tensor = v * (g / _other_norm(site))
+    return scaled
+
+
+def lengths(site: Site) -> Tensor:
+    """norm_except_dim: the norm over what is kept of all dimensions but one."""
+    return _other_norm(site)
+
+
+def _other_norm(site: Site) -> Tensor:
+    rank, keep = site.rank("v"), site.args["dim"] != -1
+    dims = [d for d in range(rank) if not keep or d != site.args["dim"] % rank]
+    found: Tensor = torch.linalg.vector_norm(
+        site.filled("v", dims), site.args.get("pow", 2), dims if keep else None, keep
+    )
+    return found
+
+
 def extreme(fill: float) -> Rule:
     """max, min: of two tensors, of all elements, or along a dimension with the position of the
     winner.
@@ -124,11 +170,20 @@ MIXING: Mapping[str, Rule] = {
     **dict.fromkeys(
         ("softmax", "_softmax", "_safe_softmax", "log_softmax", "_log_softmax"), neutral(-inf)
     ),
-    **dict.fromkeys(("amax", "logsumexp", "logcumsumexp"), neutral(-inf)),
+    **dict.fromkeys(("special_softmax", "special_log_softmax"), neutral(-inf)),
+    **dict.fromkeys(("amax", "logsumexp", "special_logsumexp", "logcumsumexp"), neutral(-inf)),
     "amin": neutral(inf),
     "any": neutral(0.0),
     "all": neutral(1.0),
     **dict.fromkeys(("norm", "linalg_vector_norm"), norm),
+    "count_nonzero": neutral(0.0),
+    "nanmean": nanmean,
+    "frobenius_norm": neutral(0.0),
+    "aminmax": both_extremes,
+    "cosine_similarity": two_norms,
+    "cdist": distance,
+    "_weight_norm": directions,
+    "norm_except_dim": lengths,
     "mean": mean,
     **dict.fromkeys(("var", "std", "var_mean", "std_mean"), variance),
     "max": extreme(-inf),

@@ -33,7 +33,8 @@ def group_norm(site: Site) -> Tensor:
 
     A group that is removed whole has no mean: its channels are removed too, and hold anything.
     """
-    x, groups = site.tensor("input"), site.args["num_groups"]
+    x = site.tensor("input")
+    groups = site.args["num_groups" if "num_groups" in site.args else "group"]
     keep = _parted(site.weight("input", range(1, x.dim())).expand(1, *x.shape[1:]), groups)
     dims = range(2, x.dim() + 1)
     result = _normalised(_parted(x, groups), keep, dims, site.args["eps"])
@@ -100,11 +101,26 @@ def _affine(site: Site, value: Tensor) -> Tensor:
     return value if bias is None else value + bias
 
 
+def with_statistics(rule: Rule) -> Rule:
+    """The fused kernels return statistics too, which nothing reads that has to do with a pruned
+    axis.
+    """
+
+    def fused(site: Site) -> Any:
+        whole = site.call()
+        return (rule(site), *whole[1:]) if site.touched else whole
+
+    return fused
+
+
 NORMS: Mapping[str, Rule] = {
     "layer_norm": layer_norm,
     "rms_norm": rms_norm,
     "group_norm": group_norm,
     "batch_norm": batch_norm,
     "instance_norm": instance_norm,
+    "native_layer_norm": with_statistics(layer_norm),
+    "native_group_norm": with_statistics(group_norm),
+    "_fused_rms_norm": with_statistics(rms_norm),
 }
 """Operator (without namespace and overload) -> its value with channels removed."""

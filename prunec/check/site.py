@@ -36,8 +36,10 @@ class Site:
 
     @property
     def base(self) -> str:
-        """The operator's name without namespace and overload: ``conv2d``."""
-        return self.node.op.split(".")[1]
+        """The operator's name without overload: ``conv2d``; of one that is not aten's with its
+        namespace.
+        """
+        return self.node.op.rpartition(".")[0].removeprefix("aten.")
 
     @cached_property
     def touched(self) -> bool:

@@ -80,11 +80,11 @@ def _perturbed(
     """A copy with one slice changed; integers and flags to others that occur."""
     changed = tensor.clone()
     part = changed.select(dim, index)
-    if not tensor.is_floating_point():
+    if not (tensor.is_floating_point() or tensor.is_complex()):
         low, high = tensor.min(), tensor.max()
         part.copy_(high if magnitude > 1 else low if magnitude < 0 else (part + 1) % (high + 1))
         return changed
-    noise = torch.rand(part.shape, generator=generator, dtype=part.dtype) + 0.5
+    noise = torch.rand(part.shape, generator=generator, dtype=torch.float64) + 0.5
     part.add_(magnitude * noise)
     return changed
 

@@ -29,8 +29,13 @@ class Render(Protocol):
         """The device of a tensor at hand."""
 
 
-def row(known: Sequence[Param], bound: Mapping[str, Argument], render: Render) -> list[Expr]:
-    """Arguments in schema order, defaults left out; flags and whatever follows a gap by keyword."""
+def row(
+    known: Sequence[Param], bound: Mapping[str, Argument], render: Render, *, lists: bool = False
+) -> list[Expr]:
+    """Arguments in schema order, defaults left out; flags and whatever follows a gap by keyword.
+
+    ``lists`` says that a list of one number, or of equal ones, must stay a list.
+    """
     items: list[Expr] = []
     gap = False
     for param in known:
@@ -40,7 +45,9 @@ def row(known: Sequence[Param], bound: Mapping[str, Argument], render: Render) -
             continue
         flag = param.default is not MISSING and isinstance(value, bool | None | str | TorchName)
         gap = gap or param.keyword_only or flag or param.name in ("min", "max")
-        shown = one(param, value, render)
+        shown = (
+            render.show(value) if lists and isinstance(value, tuple) else one(param, value, render)
+        )
         items.append(named(param.name, shown) if gap else shown)
     return items
 

@@ -98,7 +98,8 @@ def _generic(node: Node, base: str, bound: Mapping[str, Argument], render: Rende
     callee = _callee(base, known)
     if callee is None:
         namespace, name, overload = node.op.split(".")
-        return call(f"torch.ops.{namespace}.{name}.{overload}", arguments.row(known, bound, render))
+        items = arguments.row(known, bound, render, lists=True)
+        return call(f"torch.ops.{namespace}.{name}.{overload}", items)
     if callee == "method":
         receiver, rest = render.show(bound["self"]).at(ATOM), known[1:]
         sizes = bound[rest[0].name] if rest else None

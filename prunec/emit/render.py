@@ -134,6 +134,8 @@ class Renderer:
             return index.render(source, entries, self.show)
         shown = calls.spell(node, self)
         parts = self.model.program.parts.get(node.name)
+        if parts is not None and base in spellings.FIRST_ONLY and any(parts[1:]):
+            shown = Expr(f"{shown.text.removesuffix(')')}, return_indices=True)")
         if parts is None or sum(p is not None for p in parts) != 1:
             return shown
         place = next(i for i, p in enumerate(parts) if p is not None)

@@ -83,6 +83,19 @@ def _einsum(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr:
     return call("torch.einsum", [render.show(bound["equation"]), *map(render.show, tensors)])
 
 
+def _variadic(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr:
+    """``torch.block_diag(x, y)``: the list is spread out."""
+    tensors = bound["tensors" if "tensors" in bound else "matrices"]
+    assert isinstance(tensors, tuple)
+    return call(f"torch.{schema.base(node.op)}", map(render.show, tensors))
+
+
+def _tensordot(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr:
+    dims = (bound["dims_self"], bound["dims_other"])
+    items = [render.show(bound[name]) for name in ("self", "other")]
+    return call("torch.tensordot", [*items, named("dims", render.show(dims))])
+
+
 def _meshgrid(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr:
     tensors = bound["tensors"]
     assert isinstance(tensors, tuple)
@@ -162,6 +175,10 @@ SPECIAL: Mapping[str, Special] = {
     "index_put": _index_put,
     "einsum": _einsum,
     "meshgrid": _meshgrid,
+    "tensordot": _tensordot,
+    **dict.fromkeys(
+        ("block_diag", "cartesian_prod", "broadcast_tensors", "chain_matmul"), _variadic
+    ),
     "split": _split,
     "split_with_sizes": _split,
     "hardtanh": _hardtanh,

@@ -33,12 +33,13 @@ AxesOfValue: TypeAlias = "tuple[Axis, ...] | tuple[AxesOfValue, ...] | None"
 @dataclass(frozen=True, slots=True)
 class Frozen:
     """Why an axis cannot change: the reason in words, and the node (with its source line) that says
-    so.
+    so. ``alone`` where no other node or place of the model says so too.
     """
 
     reason: str
     node: str | None = None
     line: str | None = None
+    alone: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,16 @@ class Pinned:
     axis: Axis
 
 
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A node whose operator, or this use of it, is not understood: what it touches freezes."""
+
+    node: str
+    op: str
+    line: str | None
+    reason: str
+
+
 @dataclass(frozen=True)
 class Axes:
     """The solved axes of a graph.
@@ -75,8 +86,10 @@ class Axes:
     id]`` names the nodes that mix its channels (LayerNorm, softmax, mean), whose meaning on a slim
     model is "the same op on the kept slice". ``roles[(weight, dim)]`` says what a weight does with
     an axis: a convolution produces its output channels and consumes its input channels, a norm
-    scales. ``pins[node]`` are keywords to make explicit. ``uses`` are axes that an
-    operator uses as a structure: attention its heads and their width, a grouped convolution groups.
+    scales. ``pins[node]`` are keywords to make explicit. ``uses`` are axes that an operator uses as
+    a structure: attention its heads and their width, a grouped convolution groups. ``unknown`` are
+    the nodes that freeze all that they touch, ``probed`` those whose equations were found by
+    experiment.
     """
 
     values: Mapping[str, AxesOfValue]
@@ -87,6 +100,8 @@ class Axes:
     roles: Mapping[tuple[str, int], Role]
     pins: Mapping[str, tuple[Pinned, ...]] = field(default_factory=dict)
     uses: tuple[tuple[Axis, Kind], ...] = ()
+    unknown: tuple[Unknown, ...] = ()
+    probed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

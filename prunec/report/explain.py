@@ -15,8 +15,8 @@ from prunec.report.analysis import Analysis
 
 
 def overview(found: Analysis) -> tuple[RenderableType, ...]:
-    """What can be removed, and why the rest cannot."""
-    return tables.groups(found), tables.frozen(found)
+    """What can be removed, why the rest cannot, and the operators that are not understood."""
+    return tables.analysis(found)
 
 
 def subject(found: Analysis, name: str) -> tuple[RenderableType, ...]:

@@ -98,6 +98,21 @@ def frozen(found: Analysis) -> Table:
     return table
 
 
+def analysis(found: Analysis) -> tuple[RenderableType, ...]:
+    """Groups, frozen axes, and the operators that are not understood."""
+    parts = [groups(found), frozen(found)]
+    return (*parts, operators(found)) if found.unknown or found.probed else tuple(parts)
+
+
+def operators(found: Analysis) -> Table:
+    """Operators without a signature, with what each keeps out of reach."""
+    table = plain("operator", parameters="right", line="left", why="left")
+    for each in (*found.unknown, *found.probed):
+        line = Text(each.line or "")
+        table.add_row(Text(each.op), count(each.parameters), line, Text(each.reason))
+    return table
+
+
 def semantics(group: Group) -> str:
     """``exact``, or which nodes mix the group's channels."""
     if group.exact:

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from prunec.passes.axes import native
+from tests.check.more_operators import MORE
+
 # What to call and its operands: the shape of a random one, or a tensor.
 Call: TypeAlias = tuple[Callable[..., Any], tuple[tuple[int, ...] | Tensor, ...]]
 A: Any = torch.ops.aten
@@ -181,13 +184,20 @@ CALLS: dict[str, Call] = {
     "adaptive_max_pool3d": (lambda x: A.adaptive_max_pool3d.default(x, [2, 2, 2]), VOLUME),
     "upsample_trilinear3d": (lambda x: F.interpolate(x, 6, mode="trilinear"), VOLUME),
     "upsample_nearest3d": (lambda x: F.interpolate(x, 6), VOLUME),
+    **MORE,
 }
+# Operators of which every axis freezes: nothing is claimed.
+WHOLE = frozenset(name for _, names in native.WHOLE for name in names.split())
 # Operators without a value to predict: random, uninitialised, made from sizes alone or from an
-# integer; bookkeeping that tracing drops; and kernels that differ from one above in name alone.
+# integer; bookkeeping that tracing drops; and what differs from one above in name alone (a Cholesky
+# factorisation raises where the one that returns a flag does not).
 EXEMPT = frozenset(
     """contiguous bernoulli rand rand_like randn randn_like randint randperm empty empty_like
     new_empty arange eye full linspace new_full new_ones new_zeros ones zeros scalar_tensor tensor
-    tril_indices triu_indices getitem alias detach lift_fresh_copy diff _adaptive_avg_pool3d
+    tril_indices triu_indices getitem alias detach lift_fresh_copy _adaptive_avg_pool3d
+    randint_like exponential uniform normal_functional cauchy log_normal geometric random logspace
+    hann_window hamming_window blackman_window bartlett_window kaiser_window fft_fftfreq
+    fft_rfftfreq _native_batch_norm_legit cholesky linalg_cholesky
     _upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact1d
     _upsample_nearest_exact3d max_pool3d_with_indices""".split()
-)
+).union(WHOLE)

@@ -46,7 +46,7 @@ class EveryOperator(nn.Module):
         for number, (function, operands) in enumerate(CALLS.values()):
             given = [getattr(self, f"c{number}_{k}") for k in range(len(operands))]
             for out in taint.outputs(function(*given)):
-                x = x + out.sum()
+                x = x + (out.abs() if out.is_complex() else out).sum()
         return x
 
 
@@ -137,16 +137,20 @@ def _case(graph: Graph, weights: dict[str, Tensor], facts: Axes, name: str) -> C
         and any(True for _ in n.weight_refs())
     )
     names = tuple(dict.fromkeys(r.name for r in node.weight_refs()))
+    read = {n.args[1] for n in graph.users[node.name] if n.op == "getitem"}
+    dims = tuple(_tensors(facts.values[node.name], node))
+    # What nothing reads is claimed to be nothing: the statistics of a fused norm.
+    shown = [k for k in range(len(dims)) if k in read] if isinstance(node.type, tuple) else [0]
     return Case(
         node,
-        _function(node, names),
+        _function(node, names, shown),
         tuple(weights[n] for n in names),
         tuple(facts.weights[n] for n in names),
-        tuple(_tensors(facts.values[node.name], node)),
+        tuple(dims[k] for k in shown),
     )
 
 
-def _function(node: Node, names: Sequence[str]) -> Callable[..., Any]:
+def _function(node: Node, names: Sequence[str], shown: Sequence[int]) -> Callable[..., Any]:
     namespace, base, overload = node.op.split(".")
     op = getattr(getattr(getattr(torch.ops, namespace), base), overload)
 
@@ -160,7 +164,8 @@ def _function(node: Node, names: Sequence[str]) -> Callable[..., Any]:
                 return [value(item) for item in argument]
             return getattr(torch, argument.name) if hasattr(argument, "name") else argument
 
-        return op(*map(value, node.args), **{k: value(a) for k, a in node.kwargs})
+        result = op(*map(value, node.args), **{k: value(a) for k, a in node.kwargs})
+        return [result[k] for k in shown] if isinstance(node.type, tuple) else result
 
     return function
 
