@@ -9,19 +9,27 @@ it touches.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from prunec.ir.axis import Axis, size
+from prunec.ir.axis import Atom, Axis, size
 from prunec.ir.graph import Graph, TensorType, leaves
 from prunec.ir.group import Axes, AxesOfValue, Frozen
 from prunec.passes.axes import signature
 from prunec.passes.axes.contractions import CONTRACTIONS
 from prunec.passes.axes.pointwise import POINTWISE, is_pointwise, number, pointwise
+from prunec.passes.axes.recurrent import RECURRENT
 from prunec.passes.axes.shapes import SHAPES
 from prunec.passes.axes.site import Facts, Items, Site, Unsupported, Value, check
 from prunec.passes.axes.slices import SLICES
 from prunec.passes.axes.table import signatures
 
-RULES: dict[str, Callable[[Site], Value]] = {**SHAPES, **SLICES, **CONTRACTIONS, **POINTWISE}
+RULES: dict[str, Callable[[Site], Value]] = {
+    **SHAPES,
+    **SLICES,
+    **CONTRACTIONS,
+    **RECURRENT,
+    **POINTWISE,
+}
 
 
 def run(graph: Graph) -> Axes:
@@ -32,6 +40,7 @@ def run(graph: Graph) -> Axes:
     for node in graph.nodes:
         facts.values[node.name] = _equations(Site(facts, node))
     _freeze_outputs(facts)
+    _keep_least(facts)
     return _solution(facts)
 
 
@@ -102,6 +111,13 @@ def _freeze_outputs(facts: Facts) -> None:
         _freeze_value(facts, facts.values[ref.name], why)
 
 
+def _keep_least(facts: Facts) -> None:
+    """An axis of several atoms that must keep some keeps them all."""
+    for axis, count, why in facts.least:
+        if not isinstance(facts.solver.resolve(axis), Atom):
+            facts.solver.freeze(axis, replace(why, reason=f"{count} of it must stay"))
+
+
 def _freeze_value(facts: Facts, value: Value, why: Frozen) -> None:
     if isinstance(value, Items):
         for item in value:
@@ -143,6 +159,7 @@ def _solution(facts: Facts) -> Axes:
             for name, pins in facts.pins.items()
         },
         uses=tuple((resolve(axis), kind) for axis, kind in facts.uses),
+        least=_least(facts),
     )
 
 
@@ -169,3 +186,12 @@ def _mixing(facts: Facts) -> dict[int, tuple[str, ...]]:
         for atom in facts.solver.atoms(axis):
             found.setdefault(atom.id, {})[node] = None
     return {atom: tuple(nodes) for atom, nodes in found.items()}
+
+
+def _least(facts: Facts) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for axis, count, _ in facts.least:
+        for atom in facts.solver.atoms(axis):
+            if facts.solver.why_frozen(atom) is None:
+                found[atom.id] = max(count, found.get(atom.id, 1))
+    return found

@@ -36,6 +36,7 @@ class Facts:
     roles: dict[tuple[str, int], Role] = field(default_factory=dict)
     uses: list[tuple[Axis, Kind]] = field(default_factory=list)
     factors: dict[str, Axis] = field(default_factory=dict)
+    least: list[tuple[Axis, int, Frozen]] = field(default_factory=list)
 
 
 class Site:
@@ -132,6 +133,10 @@ class Site:
     def kind(self, axis: Axis, name: Kind) -> None:
         """Say that the operator uses an axis as a structure."""
         self.facts.uses.append((axis, name))
+
+    def at_least(self, axis: Axis, count: int) -> None:
+        """Say that so many channels of an axis must stay."""
+        self.facts.least.append((axis, count, self.why("")))
 
     def role(self, argument: Argument, dim: int, role: Role) -> None:
         """Say what the node does with a dimension of a weight; consuming outranks producing

@@ -77,6 +77,7 @@ class Axes:
     an axis: a convolution produces its output channels and consumes its input channels, a norm
     scales. ``pins[node]`` are keywords to make explicit. ``uses`` are axes that an
     operator uses as a structure: attention its heads and their width, a grouped convolution groups.
+    ``least[atom id]`` is how many channels must stay.
     """
 
     values: Mapping[str, AxesOfValue]
@@ -87,6 +88,7 @@ class Axes:
     roles: Mapping[tuple[str, int], Role]
     pins: Mapping[str, tuple[Pinned, ...]] = field(default_factory=dict)
     uses: tuple[tuple[Axis, Kind], ...] = ()
+    least: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class Group:
     ``name`` is unique and readable (``layer1.0.conv1``, ``layer2 residual``); ``kind`` says what
     is removed. ``producers`` and ``consumers`` are module paths in graph order. ``mixing`` lists
     nodes that mix the channels: empty means that removing a channel equals zeroing it (the group is
-    exact). ``least`` is the fewest channels that give a number: a variance needs two.
+    exact). ``least`` is the fewest channels that may stay: a variance needs two.
     """
 
     name: str
