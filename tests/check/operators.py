@@ -184,10 +184,13 @@ CALLS: dict[str, Call] = {
 }
 # Operators without a value to predict: random, uninitialised, made from sizes alone or from an
 # integer; bookkeeping that tracing drops; and kernels that differ from one above in name alone.
+# Recurrent operators carry every unit into every other from one step to the next: what they claim
+# is asked in tests/passes/axes/test_recurrent.py.
 EXEMPT = frozenset(
     """contiguous bernoulli rand rand_like randn randn_like randint randperm empty empty_like
     new_empty arange eye full linspace new_full new_ones new_zeros ones zeros scalar_tensor tensor
     tril_indices triu_indices getitem alias detach lift_fresh_copy diff _adaptive_avg_pool3d
     _upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact1d
-    _upsample_nearest_exact3d max_pool3d_with_indices""".split()
+    _upsample_nearest_exact3d max_pool3d_with_indices lstm gru rnn_tanh rnn_relu lstm_cell gru_cell
+    rnn_tanh_cell rnn_relu_cell""".split()
 )

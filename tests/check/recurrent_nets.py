@@ -72,7 +72,8 @@ class Cells(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.before(x)
-        state = (x.new_zeros(len(x), 5), x.new_zeros(len(x), 5)) if self.zeros else None
+        zeros = x.new_zeros(x.shape[0], 5)
+        state = (zeros, zeros) if self.zeros else None
         inner = outer = None
         for step in x.unbind(1):
             state = self.lstm(step, state)
@@ -102,7 +103,7 @@ class Stacked(nn.Module):
 
 
 class Unbatched(nn.Module):
-    """Every sample's channels are a sequence without a batch."""
+    """One sample alone: a sequence without a batch."""
 
     def __init__(self) -> None:
         super().__init__()
