@@ -112,9 +112,9 @@ class _Walk:
 def unequal(model: Model, root: Region) -> Mapping[int, Region]:
     """Calls of a module that do something else than its first call, by identity.
 
-    Calls of a recurrent module may differ in the state that they are given and the results used.
+    All calls of a torch.nn leaf do what it does, whatever tensors they are given.
     """
     keys = Keys(model)
     first: dict[str, object] = {}
-    calls = (r for r in root.walk() if r.path and recurrence(model, r) is None)
+    calls = (r for r in root.walk() if r.path and model.hierarchy.kind(r.path) is not Kind.LEAF)
     return {id(r): r for r in calls if first.setdefault(r.path, keys(r)) != keys(r)}
