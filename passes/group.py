@@ -38,7 +38,7 @@ def run(graph: Graph, axes: Axes) -> tuple[Group, ...]:
         _group(free[atom], kind.get(atom, "channels"), places, axes, order)
         for atom, places in found.items()
     )
-    return _distinct(tuple(replace(g, least=_least(g, spreads)) for g in groups))
+    return _distinct(tuple(replace(g, least=_least(g, axes, spreads)) for g in groups))
 
 
 _SPREADS = frozenset({"aten.std", "aten.var", "aten.std_mean", "aten.var_mean"})
@@ -74,8 +74,9 @@ def _group(
     )
 
 
-def _least(group: Group, spreads: set[str]) -> int:
-    return min(group.size, 2) if spreads & {*group.mixing} else 1
+def _least(group: Group, axes: Axes, spreads: set[str]) -> int:
+    spread = 2 if spreads & {*group.mixing} else 1
+    return min(group.size, max(spread, axes.least.get(group.atom.id, 1)))
 
 
 def _modules(places: Iterable[Place]) -> tuple[str, ...]:

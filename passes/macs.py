@@ -97,11 +97,18 @@ def _widest(a: Monomials | None, b: Monomials | None) -> Monomials:
 
 def _recurrent(sizes: Sizes, node: Node) -> Monomials:
     """Every matrix of every layer and direction, once per sample and step."""
-    weights = node.args[2]
+    weights = node.args[3] if node.op.endswith(".data") else node.args[2]
     if not isinstance(weights, tuple):
         raise InternalError(f"unexpected arguments of a recurrent operator: {node}")
     matrices = [shape for shape in map(sizes.value, weights) if len(shape) == 2]
     return multiply(*sizes.value(node.args[0])[:-1], add(*(multiply(*m) for m in matrices)))
+
+
+def _cell(sizes: Sizes, node: Node) -> Monomials:
+    """Both matrices of one step, once per sample."""
+    matrices = (sizes.value(_argument(node, at, name)) for at, name in ((2, "w_ih"), (3, "w_hh")))
+    samples = sizes.value(node.args[0])[:-1]
+    return multiply(*samples, add(*(multiply(*m) for m in matrices)))
 
 
 Rule: TypeAlias = Callable[[Sizes, Node], Monomials]
@@ -128,6 +135,7 @@ RULES: Mapping[str, Rule] = {
     "aten.gru": _recurrent,
     "aten.rnn_tanh": _recurrent,
     "aten.rnn_relu": _recurrent,
+    **{f"aten.{name}_cell": _cell for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")},
 }
 """Operators that multiply and add; any other (an embedding, a norm, a pooling) has no MACs."""
 

@@ -9,8 +9,9 @@ table, or a short function where arguments decide. An operator without one is as
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from prunec.ir.axis import Axis, size
+from prunec.ir.axis import Atom, Axis, size
 from prunec.ir.graph import Graph, TensorType, leaves
 from prunec.ir.group import Axes, AxesOfValue, Frozen, Unknown
 from prunec.passes.axes import signature
@@ -21,6 +22,7 @@ from prunec.passes.axes.native import NATIVE
 from prunec.passes.axes.pointwise import POINTWISE, is_pointwise, number, pointwise
 from prunec.passes.axes.positions import POSITIONS
 from prunec.passes.axes.probe import probe
+from prunec.passes.axes.recurrent import RECURRENT
 from prunec.passes.axes.reductions import REDUCTIONS
 from prunec.passes.axes.shapes import SHAPES
 from prunec.passes.axes.shuffles import SHUFFLES
@@ -31,7 +33,7 @@ from prunec.passes.axes.windows import WINDOWS
 
 TABLES = (
     *(SHAPES, SHUFFLES, JOINS, SLICES, INDEXING, POSITIONS),
-    *(CONTRACTIONS, REDUCTIONS, NATIVE, WINDOWS, POINTWISE),
+    *(CONTRACTIONS, RECURRENT, REDUCTIONS, NATIVE, WINDOWS, POINTWISE),
 )
 RULES: dict[str, Callable[[Site], Value]] = {
     name: rule for table in TABLES for name, rule in table.items()
@@ -46,6 +48,7 @@ def run(graph: Graph) -> Axes:
     for node in graph.nodes:
         facts.values[node.name] = _equations(Site(facts, node))
     _freeze_outputs(facts)
+    _keep_least(facts)
     return _solution(facts)
 
 
@@ -118,6 +121,13 @@ def _freeze_outputs(facts: Facts) -> None:
         _freeze_value(facts, facts.values[ref.name], why)
 
 
+def _keep_least(facts: Facts) -> None:
+    """An axis of several atoms that must keep some keeps them all."""
+    for axis, count, why in facts.least:
+        if not isinstance(facts.solver.resolve(axis), Atom):
+            facts.solver.freeze(axis, replace(why, reason=f"{count} of it must stay"))
+
+
 def _freeze_value(facts: Facts, value: Value, why: Frozen) -> None:
     if isinstance(value, Items):
         for item in value:
@@ -161,6 +171,7 @@ def _solution(facts: Facts) -> Axes:
         uses=tuple((resolve(axis), kind) for axis, kind in facts.uses),
         unknown=tuple(facts.unknown),
         probed=tuple(facts.probed),
+        least=_least(facts),
     )
 
 
@@ -187,3 +198,12 @@ def _mixing(facts: Facts) -> dict[int, tuple[str, ...]]:
         for atom in facts.solver.atoms(axis):
             found.setdefault(atom.id, {})[node] = None
     return {atom: tuple(nodes) for atom, nodes in found.items()}
+
+
+def _least(facts: Facts) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for axis, count, _ in facts.least:
+        for atom in facts.solver.atoms(axis):
+            if facts.solver.why_frozen(atom) is None:
+                found[atom.id] = max(count, found.get(atom.id, 1))
+    return found

@@ -39,6 +39,7 @@ class Facts:
     guises: dict[str, WeightRef] = field(default_factory=dict)
     unknown: list[Unknown] = field(default_factory=list)
     probed: list[str] = field(default_factory=list)
+    least: list[tuple[Axis, int, Frozen]] = field(default_factory=list)
 
 
 class Site:
@@ -138,6 +139,10 @@ class Site:
     def kind(self, axis: Axis, name: Kind) -> None:
         """Say that the operator uses an axis as a structure."""
         self.facts.uses.append((axis, name))
+
+    def at_least(self, axis: Axis, count: int) -> None:
+        """Say that so many channels of an axis must stay."""
+        self.facts.least.append((axis, count, self.why("")))
 
     def role(self, argument: Argument, dim: int, role: Role) -> None:
         """Say what the node does with a dimension of a weight; consuming outranks producing

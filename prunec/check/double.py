@@ -86,18 +86,37 @@ DROPPING = (
 )
 
 
+def _untrained(layers: Callable[..., Any]) -> Callable[..., Any]:
+    """A recurrent layer that drops nothing between its layers.
+
+    ``train`` stands third after ``has_biases``, which is the first flag of either overload.
+    """
+
+    def without(*args: Any) -> Any:
+        train = next(i for i, a in enumerate(args) if isinstance(a, bool)) + 3
+        return layers(*args[:train], False, *args[train + 1 :])
+
+    return without
+
+
+RECURRENT = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+
+
 @contextmanager
 def _no_dropout() -> Iterator[None]:
     """Put the identity in the place of every function that drops at random."""
     holders: tuple[Any, ...] = (functional, torch)
     found = [(h, name, getattr(h, name)) for h in holders for name in DROPPING if hasattr(h, name)]
+    layers = [(h, name, getattr(h, name)) for h in (torch, torch._VF) for name in RECURRENT]
     attention = functional.scaled_dot_product_attention
     try:
         for holder, name, _ in found:
             setattr(holder, name, _first)
+        for holder, name, function in layers:
+            setattr(holder, name, _untrained(function))
         functional.scaled_dot_product_attention = _undropped(attention)
         yield
     finally:
-        for holder, name, function in found:
+        for holder, name, function in (*found, *layers):
             setattr(holder, name, function)
         functional.scaled_dot_product_attention = attention

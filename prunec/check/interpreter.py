@@ -17,12 +17,13 @@ from prunec.check.contraction import CONTRACTIONS
 from prunec.check.mixing import MIXING
 from prunec.check.norms import NORMS
 from prunec.check.plain import is_plain
+from prunec.check.recurrent import RECURRENT
 from prunec.check.removed import Keep, Removed
 from prunec.check.site import Refused, Rule, Site
 from prunec.diagnostics import Diagnostic, InternalError, PruneError
 from prunec.ir.graph import Argument, Device, Graph, Node, Ref, TorchName, WeightRef
 
-RULES: Mapping[str, Rule] = {**CONTRACTIONS, **MIXING, **NORMS}
+RULES: Mapping[str, Rule] = {**CONTRACTIONS, **MIXING, **NORMS, **RECURRENT}
 SCALARS: Mapping[str, Callable[..., Any]] = {
     "and": operator.and_,
     "or": operator.or_,

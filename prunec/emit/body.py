@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from prunec.emit import layout, names, steps
+from prunec.emit import layout, names, recurrent, steps
 from prunec.emit.expr import Expr, call
 from prunec.emit.locals import Locals
+from prunec.emit.recurrent import Recurrence
 from prunec.emit.render import Renderer
 from prunec.emit.steps import Append, Loop, Model, Step, Term
 from prunec.emit.tree import Region
@@ -102,6 +103,7 @@ class _Writer:
             self._flush()
             term = Term(step)
         moves = not isinstance(step.act, Loop | Append) and len(step.results) == 1
+        moves = moves and not (isinstance(step.act, Recurrence) and step.act.unpacks)
         if moves and self.locals.remaining[step.results[0]] == 1:
             self.pending.append(term)
         else:
@@ -138,10 +140,12 @@ class _Writer:
             self.lines += layout.statement(shown, 2, f"{self._targets(term)} = ")
 
     def _targets(self, term: Term) -> str:
-        results = term.step.results
+        results, act = term.step.results, term.step.act
+        if isinstance(act, Recurrence) and act.unpacks:
+            parts = self.renderer.model.program.parts[act.node.name]
+            return recurrent.targets(act, list(self.locals.choose_states(act, parts, term)))
         if len(results) == 1:
             return self.locals.choose(results[0], term)
-        act = term.step.act
         parts = self.renderer.model.program.parts[act.name] if isinstance(act, Node) else results
         return ", ".join(self.locals.choose_all(parts, term))
 

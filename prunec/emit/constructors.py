@@ -74,7 +74,7 @@ def whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _argument(value: Any, name: str, default: Any = MISSING, noun: str = "") -> Arg:
+def setting(value: Any, name: str, default: Any = MISSING, noun: str = "") -> Arg:
     return Arg(value, None if default is MISSING else name, default, noun or name)
 
 
@@ -87,7 +87,7 @@ def plain(cls: str, ops: str, *settings: Setting) -> Leaf:
             default = None if s.default is MISSING else s.default
             value = seen.get(s.name, default, s.source)
             value = value if s.whole else square(value)
-            args.append(_argument(value, s.name, s.default))
+            args.append(setting(value, s.name, s.default))
         return Construct(f"nn.{cls}", tuple(args))
 
     return Leaf(tuple(ops.split()), build, frozenset(s.source or s.name for s in settings))
@@ -99,10 +99,10 @@ def pool(cls: str, op: str, *more: Setting) -> Leaf:
     def build(seen: Seen) -> Construct | None:
         kernel = square(seen.get("kernel_size", None))
         stride = square(seen.get("stride", None))
-        args = [_argument(kernel, "kernel_size")]
-        args.append(_argument(None if stride == kernel else stride, "stride", None))
+        args = [setting(kernel, "kernel_size")]
+        args.append(setting(None if stride == kernel else stride, "stride", None))
         for s in more:
-            args.append(_argument(square(seen.get(s.name, s.default)), s.name, s.default))
+            args.append(setting(square(seen.get(s.name, s.default)), s.name, s.default))
         return Construct(f"nn.{cls}", tuple(args))
 
     return Leaf((op,), build, frozenset({"kernel_size", "stride", *(s.name for s in more)}))
@@ -126,7 +126,7 @@ def conv_transpose(cls: str, op: str) -> Leaf:
         shape = seen.weights["weight"].shape
         groups = seen.get("groups", 1)
         args = _conv_args(seen, shape[0], shape[1] * groups, seen.get("padding", 0), "zeros")
-        extra = _argument(square(seen.get("output_padding", 0)), "output_padding", 0)
+        extra = setting(square(seen.get("output_padding", 0)), "output_padding", 0)
         return Construct(f"nn.{cls}", (*args[:5], extra, *args[5:]))
 
     shown = frozenset({"stride", "padding", "output_padding", "dilation", "groups"})
@@ -135,23 +135,23 @@ def conv_transpose(cls: str, op: str) -> Leaf:
 
 def _conv_args(seen: Seen, inputs: int, outputs: int, padding: Any, mode: Any) -> tuple[Arg, ...]:
     return (
-        _argument(inputs, "in_channels"),
-        _argument(outputs, "out_channels"),
-        _argument(square(seen.weights["weight"].shape[2:]), "kernel_size"),
-        _argument(square(seen.get("stride", 1)), "stride", 1),
-        _argument(square(padding), "padding", 0),
-        _argument(square(seen.get("dilation", 1)), "dilation", 1),
-        _argument(seen.get("groups", 1), "groups", 1),
-        _argument("bias" in seen.weights, "bias", True),
-        _argument(mode, "padding_mode", "zeros"),
+        setting(inputs, "in_channels"),
+        setting(outputs, "out_channels"),
+        setting(square(seen.weights["weight"].shape[2:]), "kernel_size"),
+        setting(square(seen.get("stride", 1)), "stride", 1),
+        setting(square(padding), "padding", 0),
+        setting(square(seen.get("dilation", 1)), "dilation", 1),
+        setting(seen.get("groups", 1), "groups", 1),
+        setting("bias" in seen.weights, "bias", True),
+        setting(mode, "padding_mode", "zeros"),
         seen.dtype,
     )
 
 
 def linear(seen: Seen) -> Construct | None:
     outputs, inputs = seen.weights["weight"].shape
-    bias = _argument("bias" in seen.weights, "bias", True)
-    sizes = (_argument(inputs, "in_features"), _argument(outputs, "out_features"))
+    bias = setting("bias" in seen.weights, "bias", True)
+    sizes = (setting(inputs, "in_features"), setting(outputs, "out_features"))
     return Construct("nn.Linear", (*sizes, bias, seen.dtype))
 
 
@@ -163,11 +163,11 @@ def stats_norm(cls: str, op: str, affine: bool, tracks: bool) -> Leaf:
         width = seen.get("num_features", None) if sized is None else sized.shape[0]
         momentum = seen.config.get("momentum", 0.1)
         args = (
-            _argument(width, "num_features"),
-            _argument(seen.get("eps", 1e-5), "eps", 1e-5),
-            _argument(momentum if momentum is None else seen.get("momentum", 0.1), "momentum", 0.1),
-            _argument("weight" in seen.weights, "affine", affine),
-            _argument("running_mean" in seen.weights, "track_running_stats", tracks),
+            setting(width, "num_features"),
+            setting(seen.get("eps", 1e-5), "eps", 1e-5),
+            setting(momentum if momentum is None else seen.get("momentum", 0.1), "momentum", 0.1),
+            setting("weight" in seen.weights, "affine", affine),
+            setting("running_mean" in seen.weights, "track_running_stats", tracks),
             seen.dtype,
         )
         return (
@@ -189,10 +189,10 @@ def layer_norm(seen: Seen) -> Construct | None:
     )
     affine = "weight" in seen.weights
     args = (
-        _argument(shape[0] if len(shape) == 1 else shape, "normalized_shape"),
-        _argument(seen.get("eps", 1e-5), "eps", 1e-5),
-        _argument(affine, "elementwise_affine", True),
-        _argument("bias" in seen.weights or not affine, "bias", True),
+        setting(shape[0] if len(shape) == 1 else shape, "normalized_shape"),
+        setting(seen.get("eps", 1e-5), "eps", 1e-5),
+        setting(affine, "elementwise_affine", True),
+        setting("bias" in seen.weights or not affine, "bias", True),
         seen.dtype,
     )
     return Construct("nn.LayerNorm", args)
@@ -205,9 +205,9 @@ def rms_norm(seen: Seen) -> Construct | None:
         else seen.get("normalized_shape", ())
     )
     args = (
-        _argument(shape[0] if len(shape) == 1 else shape, "normalized_shape"),
-        _argument(seen.get("eps", None), "eps", None),
-        _argument("weight" in seen.weights, "elementwise_affine", True),
+        setting(shape[0] if len(shape) == 1 else shape, "normalized_shape"),
+        setting(seen.get("eps", None), "eps", None),
+        setting("weight" in seen.weights, "elementwise_affine", True),
         seen.dtype,
     )
     return Construct("nn.RMSNorm", args)
@@ -217,10 +217,10 @@ def group_norm(seen: Seen) -> Construct | None:
     affine = "weight" in seen.weights
     width = seen.weights["weight"].shape[0] if affine else seen.config.get("num_channels")
     args = (
-        _argument(seen.get("num_groups", None), "num_groups"),
-        _argument(width, "num_channels"),
-        _argument(seen.get("eps", 1e-5), "eps", 1e-5),
-        _argument(affine, "affine", True),
+        setting(seen.get("num_groups", None), "num_groups"),
+        setting(width, "num_channels"),
+        setting(seen.get("eps", 1e-5), "eps", 1e-5),
+        setting(affine, "affine", True),
         seen.dtype,
     )
     return Construct("nn.GroupNorm", args)
@@ -232,11 +232,11 @@ def embedding(seen: Seen) -> Construct | None:
     count, width = seen.weights["weight"].shape
     padding = seen.get("padding_idx", None)
     args = (
-        _argument(count, "num_embeddings"),
-        _argument(width, "embedding_dim"),
-        _argument(None if padding == -1 else padding, "padding_idx", None),
-        _argument(seen.get("scale_grad_by_freq", False), "scale_grad_by_freq", False),
-        _argument(seen.get("sparse", False), "sparse", False),
+        setting(count, "num_embeddings"),
+        setting(width, "embedding_dim"),
+        setting(None if padding == -1 else padding, "padding_idx", None),
+        setting(seen.get("scale_grad_by_freq", False), "scale_grad_by_freq", False),
+        setting(seen.get("sparse", False), "sparse", False),
         seen.dtype,
     )
     return Construct("nn.Embedding", args)
@@ -244,7 +244,7 @@ def embedding(seen: Seen) -> Construct | None:
 
 def prelu(seen: Seen) -> Construct | None:
     width = seen.weights["weight"].shape[0]
-    return Construct("nn.PReLU", (_argument(width, "num_parameters", 1), seen.dtype))
+    return Construct("nn.PReLU", (setting(width, "num_parameters", 1), seen.dtype))
 
 
 UPSAMPLE_MODES: Mapping[str, str] = {
@@ -270,10 +270,10 @@ def upsample(seen: Seen) -> Construct | None:
         factors = tuple(map(whole, factors))
     align = seen.args.get("align_corners") if seen.args else seen.config.get("align_corners")
     args = (
-        _argument(square(size), "size", None),
-        _argument(whole(square(factors)), "scale_factor", None),
-        _argument(mode, "mode", "nearest"),
-        _argument(align or seen.config.get("align_corners"), "align_corners", None),
+        setting(square(size), "size", None),
+        setting(whole(square(factors)), "scale_factor", None),
+        setting(mode, "mode", "nearest"),
+        setting(align or seen.config.get("align_corners"), "align_corners", None),
     )
     return Construct("nn.Upsample", args)
 
@@ -281,9 +281,9 @@ def upsample(seen: Seen) -> Construct | None:
 def pad(cls: str, mode: str) -> Leaf:
     def build(seen: Seen) -> Construct | None:
         value = seen.get("value", 0)
-        given = [_argument(square(seen.get("padding", 0, "pad")), "padding")]
+        given = [setting(square(seen.get("padding", 0, "pad")), "padding")]
         if cls.startswith("Constant"):
-            given.append(_argument(value, "value"))
+            given.append(setting(value, "value"))
         elif mode == "constant" and value not in (0, None):
             return None
         return Construct(f"nn.{cls}", tuple(given)) if seen.get("mode", mode) == mode else None

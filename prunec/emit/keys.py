@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from prunec.emit.hierarchy import Kind
 from prunec.emit.simplify import size_symbol
-from prunec.emit.steps import Model
+from prunec.emit.steps import Model, recurrence
 from prunec.emit.tree import Argument as Given
 from prunec.emit.tree import Region
 from prunec.ir.graph import Argument, Node, Ref, TensorType, Type, WeightRef
@@ -47,17 +47,25 @@ class _Walk:
     def _item(self, path: str, item: Node | Region) -> object:
         if isinstance(item, Region):
             boundary = self.model.boundaries(item)
-            reads = tuple(self._encode(path, r) for r in boundary.arguments)
+            call = recurrence(self.model, item)
+            given = boundary.arguments if call is None else call.reads
+            reads = tuple(self._encode(path, r) for r in given)
             head = self.model.hierarchy.access(path, item.path)
             made = tuple(self._define(Ref(o)) for o in boundary.outputs)
             leaf = self.model.hierarchy.kind(item.path) is Kind.LEAF
+            if call is not None:
+                return head, reads, made, self._read(call.node)
             return head, reads, made, None if leaf else self.keys(item)
         args = tuple(self._encode(path, a) for a in item.args)
         kwargs = tuple((k, self._encode(path, v)) for k, v in item.kwargs)
-        parts = self.model.program.parts.get(item.name)
-        read = None if parts is None else tuple(p is not None for p in parts)
+        read = self._read(item)
         made = tuple(self._define(Ref(r)) for r in self.model.program.results(item))
         return item.op, args, kwargs, read, made
+
+    def _read(self, node: Node) -> object:
+        """Which items of a tuple value are read."""
+        parts = self.model.program.parts.get(node.name)
+        return None if parts is None else tuple(p is not None for p in parts)
 
     def _define(self, value: Given) -> object:
         if isinstance(value, tuple):
@@ -102,11 +110,11 @@ class _Walk:
 
 
 def unequal(model: Model, root: Region) -> Mapping[int, Region]:
-    """Calls of a module that do something else than its first call, by identity."""
+    """Calls of a module that do something else than its first call, by identity.
+
+    All calls of a torch.nn leaf do what it does, whatever tensors they are given.
+    """
     keys = Keys(model)
     first: dict[str, object] = {}
-    return {
-        id(region): region
-        for region in root.walk()
-        if region.path and first.setdefault(region.path, keys(region)) != keys(region)
-    }
+    calls = (r for r in root.walk() if r.path and model.hierarchy.kind(r.path) is not Kind.LEAF)
+    return {id(r): r for r in calls if first.setdefault(r.path, keys(r)) != keys(r)}

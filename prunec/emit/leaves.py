@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from prunec.emit import modules, schema
+from prunec.emit import modules, recurrent, schema
 from prunec.emit.construct import Construct
 from prunec.emit.constructors import Leaf, Seen
 from prunec.emit.hierarchy import join
@@ -23,6 +23,15 @@ def run(graph: Graph, root: Region) -> tuple[dict[str, Construct], frozenset[str
     built: dict[str, Construct] = {}
     otherwise: set[str] = set()
     for module in graph.modules:
+        name = recurrent.find(module.cls)
+        if name is not None and module.path and recurrent.is_whole(module):
+            seen_weights = _weights(graph, module)
+            built[module.path] = recurrent.build(
+                name, Seen(name, seen_weights, {}, dict(module.config))
+            )
+            if not all(recurrent.is_own(graph, module, c) for c in calls.get(module.path, ())):
+                otherwise.add(module.path)
+            continue
         entry = modules.find(module.cls)
         if entry is None or module.path == "" or not _is_whole(module, entry[1]):
             continue

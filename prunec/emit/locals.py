@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from prunec.emit import hints, names, schema
+from prunec.emit import hints, names, recurrent, schema
+from prunec.emit.recurrent import Recurrence
 from prunec.emit.simplify import Program
 from prunec.emit.steps import Step, Term
 from prunec.emit.tree import Region
@@ -83,6 +84,20 @@ class Locals:
             self.bind(name, part)
             yield name
 
+    def choose_states(
+        self, call: Recurrence, parts: Sequence[str | None], term: Term
+    ) -> Iterator[str]:
+        """Name and bind the results of a recurrent module: states are ``h`` and ``c``."""
+        for part, custom in recurrent.wanted(call, parts):
+            if part is None:
+                yield "_"
+            elif custom is None:
+                yield self.choose(part, term)
+            else:
+                name = self.free(custom)
+                self.bind(name, part)
+                yield name
+
     def at_hand(self, term: Term | None) -> Iterator[str]:
         """Names in use: the main road, then what the statement reads, then all others."""
         near = [] if term is None else [self.name_of.get(r.name) for r in term.reads()]
@@ -141,7 +156,7 @@ class Locals:
     def _is_joined(self, value: str) -> bool:
         """Whether the first reader brings several values together, other than by arithmetic."""
         reader = self.readers[value][0]
-        if isinstance(reader.act, Region):
+        if isinstance(reader.act, Region | Recurrence):
             return reader.reads[0] != Ref(value)
         if len(self.readers[value]) > 1:
             return True
@@ -160,6 +175,8 @@ class Locals:
         act = term.step.act
         if isinstance(act, Region):
             return hints.module(act.path)
+        if isinstance(act, Recurrence):
+            return hints.module(act.region.path)
         if not isinstance(act, Node):
             return "y"
         found = hints.OPERATORS.get(schema.base(act.op))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from prunec.emit import calls, expr, index, schema, spellings
+from prunec.emit import calls, expr, index, recurrent, schema, spellings
 from prunec.emit.expr import ATOM, Expr
 from prunec.emit.locals import Locals
+from prunec.emit.recurrent import Recurrence
 from prunec.emit.simplify import size_symbol
 from prunec.emit.steps import Append, Loop, Model, Term
 from prunec.emit.tree import Region
@@ -53,6 +54,10 @@ class Renderer:
                     head = self.model.hierarchy.access(self.path, path)
                     assert head is not None
                     return expr.call(head, map(self.show, self.model.boundaries(region).arguments))
+                case Recurrence(region=region) as act:
+                    head = self.model.hierarchy.access(self.path, region.path)
+                    assert head is not None
+                    return expr.call(head, recurrent.arguments(list(map(self.show, act.reads))))
                 case Node() as node:
                     return self._operator(term, node)
                 case Loop() | Append():

@@ -16,7 +16,7 @@ from prunec.emit.construct import Construct
 from prunec.emit.expr import Expr
 from prunec.emit.hierarchy import CONTAINERS, Hierarchy, Kind, numbered
 from prunec.emit.simplify import Program
-from prunec.emit.steps import Model
+from prunec.emit.steps import Model, recurrence
 from prunec.emit.tree import Boundaries, Region
 from prunec.ir.graph import Ref
 
@@ -100,6 +100,9 @@ def is_chain(model: Model, region: Region) -> bool:
             return False
         inner = model.boundaries(item)
         if inner.arguments != (value,) or len(inner.outputs) != 1:
+            return False
+        call = recurrence(model, item)
+        if call is not None and call.unpacks:
             return False
         value = Ref(inner.outputs[0])
         called.append(item.path)

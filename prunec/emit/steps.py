@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from prunec.emit import calls
+from prunec.emit import calls, recurrent
 from prunec.emit.expr import Expr
 from prunec.emit.hierarchy import Hierarchy, Kind
+from prunec.emit.recurrent import Recurrence
 from prunec.emit.simplify import Program
 from prunec.emit.tree import Argument, Boundaries, Boundary, Region, flat
 from prunec.ir.graph import Dict_, Node, Ref, Sequence_, Tree, WeightRef
@@ -46,7 +47,7 @@ class Append:
     first: bool
 
 
-Act: TypeAlias = "Node | Region | Loop | Append | None"
+Act: TypeAlias = "Node | Region | Recurrence | Loop | Append | None"
 """What a step does; None returns."""
 
 
@@ -96,6 +97,12 @@ def output_of(boundary: Boundary) -> Tree:
     return refs[0] if len(refs) == 1 else Sequence_("tuple", refs)
 
 
+def recurrence(model: Model, region: Region) -> Recurrence | None:
+    """The call of a recurrent module; None where a region is none, or becomes a class."""
+    leaf = model.hierarchy.kind(region.path) is Kind.LEAF
+    return recurrent.of(region) if leaf else None
+
+
 def values(tree: Tree) -> Iterator[Ref | WeightRef]:
     """Every value and weight of a structure, in order."""
     match tree:
@@ -112,6 +119,9 @@ def values(tree: Tree) -> Iterator[Ref | WeightRef]:
 def _step(model: Model, item: Node | Region) -> Step:
     if isinstance(item, Region):
         boundary = model.boundaries(item)
+        call = recurrence(model, item)
+        if call is not None:
+            return Step(call, boundary.outputs, call.reads, 2)
         heavy = model.hierarchy.kind(item.path) is not Kind.LEAF
         return Step(item, boundary.outputs, flat(boundary.arguments), 2 if heavy else 1)
     return Step(item, model.program.results(item), model.program.reads(item), calls.effort(item))

@@ -89,7 +89,7 @@ class Axes:
     scales. ``pins[node]`` are keywords to make explicit. ``uses`` are axes that an operator uses as
     a structure: attention its heads and their width, a grouped convolution groups. ``unknown`` are
     the nodes that freeze all that they touch, ``probed`` those whose equations were found by
-    experiment.
+    experiment. ``least[atom id]`` is how many channels must stay.
     """
 
     values: Mapping[str, AxesOfValue]
@@ -102,6 +102,7 @@ class Axes:
     uses: tuple[tuple[Axis, Kind], ...] = ()
     unknown: tuple[Unknown, ...] = ()
     probed: tuple[str, ...] = ()
+    least: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class Group:
     ``name`` is unique and readable (``layer1.0.conv1``, ``layer2 residual``); ``kind`` says what
     is removed. ``producers`` and ``consumers`` are module paths in graph order. ``mixing`` lists
     nodes that mix the channels: empty means that removing a channel equals zeroing it (the group is
-    exact). ``least`` is the fewest channels that give a number: a variance needs two.
+    exact). ``least`` is the fewest channels that may stay: a variance needs two.
     """
 
     name: str

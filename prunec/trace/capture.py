@@ -60,10 +60,15 @@ def _holds_tensor(value: object) -> bool:
     return any(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves(value))
 
 
+_PARAMETERS = "_flat_weights"
+"""Where torch's recurrent layers list their own parameters: export swaps these, no model does."""
+
+
 def _assigned(said: list[warnings.WarningMessage]) -> tuple[str, ...]:
     texts = [str(warning.message) for warning in said]
     found = [re.findall(r"self\.([\w.]+)", t) for t in texts if "assigned during export" in t]
-    return tuple(dict.fromkeys(name for names in found for name in names))
+    names = dict.fromkeys(name for names in found for name in names)
+    return tuple(name for name in names if name.rpartition(".")[2] != _PARAMETERS)
 
 
 def _dynamic_shapes(module: nn.Module, example: Example) -> dict[str, Any] | None:

@@ -45,13 +45,18 @@ class Compiled:
 
 
 def compile(
-    module: nn.Module, *args: Any, keep: float = 0.5, seed: int = 0, **kwargs: Any
+    module: nn.Module,
+    *args: Any,
+    keep: float = 0.5,
+    seed: int = 0,
+    dynamic: Mapping[str, Mapping[int, str]] | None = None,
+    **kwargs: Any,
 ) -> Compiled:
     """Remove random channels from every group: at least one of each, and at least two stay of those
     that something mixes.
     """
     module.eval()
-    traced = trace.run(module, args, kwargs)
+    traced = trace.run(module, args, kwargs, dynamic=dynamic)
     solved = axes.run(traced.graph)
     groups = group.run(traced.graph, solved)
     plan = random_plan(groups, keep, seed)
@@ -74,7 +79,7 @@ def random_plan(groups: tuple[Group, ...], keep: float, seed: int) -> Plan:
     drawn = random.Random(seed)
     found = {}
     for each in groups:
-        least = min(each.size, 2 if each.mixing else 1)
+        least = max(each.least, min(each.size, 2 if each.mixing else 1))
         width = max(least, int(each.size * keep))
         found[each.name] = tuple(sorted(drawn.sample(range(each.size), width)))
     return Plan(found)

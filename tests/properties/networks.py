@@ -7,13 +7,16 @@ built from it with fixed weights. Every stage takes and returns ``[N, channels, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
 from dataclasses import dataclass
 
 import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
+
+from tests.properties.sequences import SEQUENCE_STAGES, Stage
 
 
 @dataclass(frozen=True)
@@ -264,6 +267,68 @@ class Centred(nn.Module):
         return y / (x.std(self.dim, keepdim=True) + 0.1) if self.deviation else y
 
 
+class Padded(nn.Module):
+    """Space padded in another way than with zeros, then cut back."""
+
+    def __init__(self, width: int, mode: str) -> None:
+        super().__init__()
+        self.mode = mode
+        self.conv = nn.Conv2d(width, width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.pad(x, (1, 1, 1, 1), mode=self.mode))
+
+
+class Copies(nn.Module):
+    """Channels repeated one by one, or all in a row, and convolved in groups."""
+
+    def __init__(self, width: int, style: int) -> None:
+        super().__init__()
+        self.style = style
+        self.conv = nn.Conv2d(2 * width, width, 1, groups=1 + style % 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x.repeat_interleave(2, 1) if self.style < 2 else x.repeat(1, 2, 1, 1))
+
+
+class Mixed(nn.Module):
+    """Broadcasts: one map for all channels, one row and one column of each."""
+
+    def __init__(self, width: int, style: int) -> None:
+        super().__init__()
+        self.style = style
+        self.map = nn.Conv2d(width, 1, 1)
+        self.bias = nn.Parameter(torch.zeros(1, width, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.style % 2:
+            return x * torch.sigmoid(self.map(x)) + self.bias
+        return x.mean(2, keepdim=True) + x.mean(3, keepdim=True) - self.bias
+
+
+class Pooled(nn.Module):
+    """What two pools give, side by side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most, self.mean = nn.MaxPool2d(3, 1, 1), nn.AvgPool2d(3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.most(x), self.mean(x)], 1)
+
+
+class Read(nn.Module):
+    """Rows of an image, read as a sequence."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layer = nn.GRU(width, 4, batch_first=True, bidirectional=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, _ = self.layer(x.flatten(2).transpose(1, 2))
+        return y.transpose(1, 2).unflatten(2, x.shape[2:])
+
+
 class Images(nn.Module):
     """Stages over images, then a head: pooled or flattened, or the pooled features of two."""
 
@@ -318,7 +383,6 @@ def _groups(width: int, argument: int) -> tuple[nn.Module, int]:
     return nn.GroupNorm((2, 4, width, 1)[argument % 4], width), width
 
 
-Stage = Callable[[int, int], tuple[nn.Module, int]]
 # Widths are multiples of four throughout, so that every stage can follow every other.
 IMAGE_STAGES: dict[str, Stage] = {
     "conv": lambda w, a: (Conv(w, 4 * (1 + a)), 4 * (1 + a)),
@@ -344,6 +408,13 @@ IMAGE_STAGES: dict[str, Stage] = {
     ),
     "prelu": lambda w, a: (nn.PReLU(w), w),
     "pool": lambda w, a: (nn.AvgPool2d(3, 1, 1), w),
+    "padded": lambda w, a: (Padded(w, ("reflect", "circular", "replicate", "constant")[a]), w),
+    "copies": lambda w, a: (Copies(w, a), w),
+    "mixed": lambda w, a: (Mixed(w, a), w),
+    "pooled": lambda w, a: (Pooled(), 2 * w),
+    "read": lambda w, a: (Read(w), 8),
+    "weight_norm": lambda w, a: (weight_norm(nn.Conv2d(w, w, 3, padding=1)), w),
+    "transposed": lambda w, a: (nn.ConvTranspose2d(w, w, 3, padding=1, groups=1 + a % 2), w),
     "drop": lambda w, a: (Dropped(a % 2 == 0), w),
     "centred": lambda w, a: (Centred(1, a % 2 == 0), w),
 }
@@ -355,12 +426,23 @@ TOKEN_STAGES: dict[str, Stage] = {
     "norm": lambda w, a: (nn.LayerNorm(w), w),
     "drop": lambda w, a: (Dropped(a % 2 == 0), w),
     "centred": lambda w, a: (Centred(-1, a % 2 == 0), w),
+    **SEQUENCE_STAGES,
 }
 
 
 def recipes() -> st.SearchStrategy[Recipe]:
     """Networks of one to five stages."""
     return st.one_of(_of("images", IMAGE_STAGES), _of("tokens", TOKEN_STAGES))
+
+
+def drawn(seed: int) -> Recipe:
+    """The network of a seed, of one to six stages."""
+    chosen = random.Random(seed)
+    kind, table = chosen.choice((("images", IMAGE_STAGES), ("tokens", TOKEN_STAGES)))
+    stages = [
+        (chosen.choice(sorted(table)), chosen.randrange(4)) for _ in range(chosen.randint(1, 6))
+    ]
+    return Recipe(kind, chosen.choice((4, 8)), tuple(stages))
 
 
 def _of(kind: str, stages: dict[str, Stage]) -> st.SearchStrategy[Recipe]:
