@@ -60,11 +60,11 @@ class Grouped(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.first(x)
         n, t, _ = x.shape
-        q = self.q(x).view(n, t, 8, 8).transpose(1, 2)
-        k = self.repeat(self.k(x).view(n, t, 2, 8).transpose(1, 2))
-        v = self.repeat(self.v(x).view(n, t, 2, 8).transpose(1, 2))
+        q = self.q(x).view(n, t, 8, -1).transpose(1, 2)
+        k = self.repeat(self.k(x).view(n, t, 2, -1).transpose(1, 2))
+        v = self.repeat(self.v(x).view(n, t, 2, -1).transpose(1, 2))
         y = F.scaled_dot_product_attention(q, k, v)
-        return self.head(x + self.o(y.transpose(1, 2).reshape(n, t, 64)))
+        return self.head(x + self.o(y.transpose(1, 2).reshape(n, t, -1)))
 
 
 class Rotary(nn.Module):
@@ -84,21 +84,22 @@ class Rotary(nn.Module):
     def rotate(self, x: Tensor) -> Tensor:
         """``[n, h, t, 8] -> [n, h, t, 8]``."""
         if self.style == "half":
-            turned = torch.cat([-x[..., 4:], x[..., :4]], -1)
+            half = x.shape[-1] // 2
+            turned = torch.cat([-x[..., half:], x[..., :half]], -1)
             return x * self.cos.repeat(1, 2) + turned * self.sin.repeat(1, 2)
         if self.style == "interleaved":
             even, odd = x[..., ::2], x[..., 1::2]
             parts = (even * self.cos - odd * self.sin, odd * self.cos + even * self.sin)
             return torch.stack(parts, -1).flatten(-2)
-        pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], 4, 2))
+        pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2))
         return torch.view_as_real(pairs * torch.complex(self.cos, self.sin)).flatten(-2)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.first(x)
         n, t, _ = x.shape
-        q, k, v = (f(x).view(n, t, 4, 8).transpose(1, 2) for f in (self.q, self.k, self.v))
+        q, k, v = (f(x).view(n, t, 4, -1).transpose(1, 2) for f in (self.q, self.k, self.v))
         y = F.scaled_dot_product_attention(self.rotate(q), self.rotate(k), v)
-        return self.head(x + self.o(y.transpose(1, 2).reshape(n, t, 32)))
+        return self.head(x + self.o(y.transpose(1, 2).reshape(n, t, -1)))
 
 
 class Einsum(nn.Module):

@@ -12,10 +12,10 @@ from tests.cases.case import Case, Conv, Imaged, image
 class ChannelShuffle(Imaged):
     """ShuffleNet: two grouped convolutions, and a shuffle by view and transpose between them."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__(32)
-        self.first = nn.Conv2d(16, 24, 1, groups=4)
-        self.second = nn.Conv2d(24, 32, 3, padding=1, groups=4)
+        self.first = nn.Conv2d(16, width, 1, groups=4)
+        self.second = nn.Conv2d(width, 32, 3, padding=1, groups=4)
 
     def body(self, x: Tensor) -> Tensor:
         x = torch.relu(self.first(x))
@@ -214,7 +214,13 @@ PLAIN = (("first.weight", 0), ("second.weight", 1))
 NORMED = (*PLAIN, ("norm.weight", 0), ("norm.bias", 0))
 
 CASES = {
-    "channel shuffle by view and transpose": Case(ChannelShuffle, image(), SHUFFLED),
+    "channel shuffle by view and transpose": Case(lambda: ChannelShuffle(32), image(), SHUFFLED),
+    "channel shuffle, its groups do not nest": Case(
+        lambda: ChannelShuffle(24),
+        image(),
+        (("second.weight", 0), ("head.weight", 1)),
+        frozen={("first.weight", 0): "boundaries do not fit"},
+    ),
     "roll over channels": Case(Roll, image(), PLAIN),
     "flip over channels": Case(
         Flip,

@@ -116,7 +116,7 @@ class Views(Imaged):
 
     def body(self, x: Tensor) -> Tensor:
         y = torch.relu(self.first(x))
-        rows = y.view(y.shape[0], 24, -1).transpose(1, 2)
+        rows = y.flatten(2).transpose(1, 2)
         rows[:, :, 8:].mul_(2).sub_(0.25)
         return self.second(y)
 
