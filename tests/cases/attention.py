@@ -219,9 +219,7 @@ CASES = {
         frozen={("q.weight", 0): "complex", ("k.weight", 0): "complex"},
         heads=FOUR,
     ),
-    "attention by einsum": Case(
-        Einsum, sequence(), (("q", 1), ("k", 1), ("v", 1), ("o", 0))
-    ),
+    "attention by einsum": Case(Einsum, sequence(), (("q", 1), ("k", 1), ("v", 1), ("o", 0))),
     "SwiGLU with one weight for gate and up": Case(
         Swiglu, sequence(), (("gate_up.weight", 0), ("down.weight", 1))
     ),

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -64,7 +65,8 @@ def verdict(case: Case, smaller: Smaller) -> Verdict:
         got = _leaves(slim(*args, **kwargs))
         with sizes:
             dense(*args, **kwargs)
-        want = _leaves(zeroed(dense, slim, smaller.kept)(*args, **kwargs))
+        with _slow():
+            want = _leaves(zeroed(dense, slim, smaller.kept)(*args, **kwargs))
         if _same(got, want) or _twin(case, smaller):
             return "equal"
         with _Scaled(sizes.found):
@@ -74,7 +76,7 @@ def verdict(case: Case, smaller: Smaller) -> Verdict:
 
 def zeroed(dense: nn.Module, slim: nn.Module, kept: Kept) -> nn.Module:
     """The original with zeros at what is removed, its norms on the kept slice."""
-    module = copy.deepcopy(dense)
+    module = _untied(dense)
     with torch.no_grad():
         for name, tensor in module.state_dict().items():
             for dim, stays in enumerate(kept.get(name, ())):
@@ -89,6 +91,23 @@ def zeroed(dense: nn.Module, slim: nn.Module, kept: Kept) -> nn.Module:
     return module
 
 
+def _untied(module: nn.Module) -> nn.Module:
+    """A copy in which no two names are one tensor: a tool may prune them differently."""
+    module = copy.deepcopy(module)
+    for layer in module.modules():
+        for name, tensor in layer.named_parameters(recurse=False):
+            layer.register_parameter(name, nn.Parameter(tensor.detach().clone()))
+    return module
+
+
+def ties(module: nn.Module) -> set[tuple[str, ...]]:
+    """The names of every tensor that has several."""
+    names: dict[int, list[str]] = {}
+    for name, tensor in module.named_parameters(remove_duplicate=False):
+        names.setdefault(id(tensor), []).append(name)
+    return {tuple(found) for found in names.values() if len(found) > 1}
+
+
 class _Sliced(nn.Module):
     """A norm of the channels that are kept, zero elsewhere."""
 
@@ -99,6 +118,17 @@ class _Sliced(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(x.index_select(self.dim, self.kept))
         return torch.zeros_like(x).index_copy(self.dim, self.kept, y)
+
+
+@contextmanager
+def _slow() -> Iterator[None]:
+    """Without the fused kernels of nn.TransformerEncoderLayer, which read its norms' weights."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 class _HeadSizes(TorchFunctionMode):
@@ -189,6 +219,4 @@ def _tensors(value: object) -> Iterator[Tensor]:
 
 
 def _wide(value: object) -> object:
-    return (
-        value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
-    )
+    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value

@@ -47,6 +47,8 @@ def run(case: Case) -> Theirs:
         found: str = judge.verdict(case, smaller)
     except Exception as error:  # likewise
         return Theirs(f"does not run: {type(error).__name__}", removed)
+    if judge.ties(smaller.module) != judge.ties(case.module()):
+        found += ", but untied"
     if any(_whole(smaller.kept, place) for place in case.together):
         found += ", but the group is whole"
     return Theirs(found, removed)

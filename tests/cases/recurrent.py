@@ -64,9 +64,7 @@ INPUT = (("first.weight", 0), ("first.bias", 0), ("rnn.weight_ih_l0", 1))
 
 CASES = {
     "LSTM, linear": Case(Lstm, sequence(), (*HIDDEN, ("rnn.bias_hh_l0", 0), ("head.weight", 1))),
-    "LSTM of two layers": Case(
-        lambda: Lstm(2), sequence(), (*HIDDEN, ("rnn.weight_ih_l1", 1))
-    ),
+    "LSTM of two layers": Case(lambda: Lstm(2), sequence(), (*HIDDEN, ("rnn.weight_ih_l1", 1))),
     "LSTM in both directions": Case(
         lambda: Lstm(both=True), sequence(), (*HIDDEN, ("head.weight", 1))
     ),

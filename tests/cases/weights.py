@@ -204,7 +204,5 @@ CASES = {
         (("first.weight_orig", 0), ("second.weight_orig", 1)),
     ),
     "weight standardisation": Case(Standardised, image(), (*PLAIN, ("norm.weight", 0))),
-    "nn.Bilinear": Case(
-        Bilinear, sequence(), (("left.weight", 0), ("bilinear.weight", 1))
-    ),
+    "nn.Bilinear": Case(Bilinear, sequence(), (("left.weight", 0), ("bilinear.weight", 1))),
 }
