@@ -227,7 +227,7 @@ def index_select(site: Site) -> Value:
 
 
 def slice_scatter(site: Site) -> Value:
-    """A slice overwritten: the source is a segment of the axis that is cut, the others are shared."""
+    """A slice overwritten: what overwrites it has that segment of the axis, and the other axes."""
     axes, source = site.dims("self"), site.dims("src")
     dim = site.dimension(site.integer("dim"), len(axes))
     segment = _segment(site, axes[dim])

@@ -30,7 +30,7 @@ class Case:
     dtype: torch.dtype = torch.float32
 
     def module(self) -> nn.Module:
-        """The model in eval mode; the same weights and statistics every time, none of them 0 or 1."""
+        """The model in eval mode: the same weights and statistics every time, none 0 or 1."""
         torch.manual_seed(0)
         module = self.build()
         with torch.no_grad():

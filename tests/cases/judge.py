@@ -1,11 +1,11 @@
 """How "equal" and "wrong" are decided of a model that another tool made smaller.
 
-The tool says nothing of what it removed, so it is seen: `kept` finds, for every tensor of the state
-dict, which indices of the original stay. A smaller model is **equal** if one of two references, in
-float64, returns what it returns (relative error 1e-6); else it is **wrong**. Both are generous:
+What the tool removed is read off its model (`peer.prune`): for every tensor of the state
+dict, which indices of the original stay. A smaller model is **equal** if one of two references
+returns, in float64, what it returns (relative error 1e-6); else it is **wrong**. The references:
 
-- *zeroed*: the original with zeros at all that is removed of its tensors. A norm (layer, group, RMS)
-  is computed on the channels that its own weight keeps. This reference needs no analysis.
+- *zeroed*: the original with zeros at all that is removed of its tensors. A norm (layer, group,
+  RMS) is computed on the channels that its weight keeps. This reference needs no analysis.
 - *twin*: where what stays is a choice of channels of prunec's groups, the twin of `prunec.check`,
   which knows the kept slice of every operator (a mean over channels, standardised weights).
 
@@ -62,15 +62,15 @@ def verdict(case: Case, smaller: Smaller) -> Verdict:
     args, kwargs = pytree.tree_map(_wide, (case.args, dict(case.kwargs)))
     sizes = _HeadSizes()
     with torch.no_grad():
-        got = _leaves(slim(*args, **kwargs))
+        got = leaves(slim(*args, **kwargs))
         with sizes:
             dense(*args, **kwargs)
         with _slow():
-            want = _leaves(zeroed(dense, slim, smaller.kept)(*args, **kwargs))
+            want = leaves(zeroed(dense, slim, smaller.kept)(*args, **kwargs))
         if _same(got, want) or _twin(case, smaller):
             return "equal"
         with _Scaled(sizes.found):
-            rescaled = _leaves(slim(*args, **kwargs))
+            rescaled = leaves(slim(*args, **kwargs))
     return "equal but for the scale of attention" if _same(rescaled, want) else "wrong"
 
 
@@ -202,7 +202,8 @@ def _error(got: Tensor, want: Tensor) -> float:
     return float((got - want).abs().max() / want.abs().max())
 
 
-def _leaves(value: object) -> list[Tensor]:
+def leaves(value: object) -> list[Tensor]:
+    """The tensors of an output: a tensor, or a list, dict or dataclass of them."""
     return list(_tensors(value))
 
 

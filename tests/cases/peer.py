@@ -94,7 +94,7 @@ def _pruned(case: Case, content: Callable[[Tensor], Tensor]) -> nn.Module:
             ignored_layers=outputs,
             num_heads=heads,
             forward_fn=lambda model, inputs: model(*inputs, **case.kwargs),
-            output_transform=lambda out: judge._leaves(out),
+            output_transform=judge.leaves,
         ).step()
     return module
 
