@@ -28,8 +28,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
+from prunec import trace
 from prunec.check import Removed, twin
-from prunec.check.samples import flatten
 from prunec.ir.axis import Mask, mask, members
 from prunec.ir.plan import Plan
 from prunec.passes import shrink
@@ -166,7 +166,7 @@ def _twin(case: Case, smaller: Smaller) -> bool:
         return False
     graph, weights = model.traced.graph, model.traced.weights
     shrunk = shrink.run(graph, weights, model.axes, model.groups, plan)
-    example = flatten(case.args, case.kwargs)
+    example = trace.tensors(case.module(), case.args, case.kwargs)
     removed = Removed(shrunk.values, shrunk.kept)
     question = twin.Question(graph, weights, removed, smaller.module, example, TOLERANCE)
     return twin.compared(question, (2,), ("eval",)).equal
