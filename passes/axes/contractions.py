@@ -151,9 +151,7 @@ def _grouped_heads(site: Site, query: Dims, key: Dims, value: Dims) -> list[Axis
 
 
 def dot(site: Site) -> Value:
-    """dot, vdot."""
-    left, right = (site.dims(name)[0] for name in site.tensors())
-    site.unify(left, right)
+    site.unify(site.dims("self")[0], site.dims("tensor")[0])
     return ()
 
 
@@ -162,5 +160,5 @@ CONTRACTIONS: dict[str, Callable[[Site], Value]] = {
     **dict.fromkeys(("addmm", "baddbmm"), addmm),
     "einsum": einsum,
     "scaled_dot_product_attention": attention,
-    **dict.fromkeys(("dot", "vdot"), dot),
+    "dot": dot,
 }

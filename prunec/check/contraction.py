@@ -128,7 +128,6 @@ CONTRACTIONS: Mapping[str, Rule] = {
     **dict.fromkeys(("mm", "bmm"), matmul("self", "mat2")),
     "mv": matmul("self", "vec"),
     "dot": last("self", "tensor"),
-    "vdot": last("self", "other"),
     "addmm": matmul("mat1", "mat2"),
     "baddbmm": matmul("batch1", "batch2"),
     "addmv": matmul("mat", "vec"),

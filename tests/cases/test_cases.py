@@ -14,6 +14,7 @@ WAITING = {
         "recurrent layers are frozen",
     ),
     **dict.fromkeys((name for name in CASES if "weight norm" in name), "_weight_norm is frozen"),
+    "spectral norm, parametrized": "vdot is frozen",
 }
 
 

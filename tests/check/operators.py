@@ -41,7 +41,6 @@ CALLS: dict[str, Call] = {
     "bmm": (torch.bmm, ((2, 3, 4), (2, 4, 5))),
     "mv": (torch.mv, ((3, 4), (4,))),
     "dot": (torch.dot, ((4,), (4,))),
-    "vdot": (torch.vdot, ((4,), (4,))),
     "outer": (torch.outer, ((3,), (4,))),
     "addmm": (torch.addmm, ((4,), (2, 3), (3, 4))),
     "baddbmm": (torch.baddbmm, ((2, 3, 5), (2, 3, 4), (2, 4, 5))),
