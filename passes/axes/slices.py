@@ -186,16 +186,43 @@ def flip(site: Site) -> Value:
 
 
 def slice_scatter(site: Site) -> Value:
-    """A slice overwritten: the axis that is cut is frozen, the others are shared."""
+    """A slice overwritten: what overwrites it has that segment of the axis, and the other axes."""
     axes, source = site.dims("self"), site.dims("src")
     dim = site.dimension(site.integer("dim"), len(axes))
-    site.freeze(axes[dim], "a slice of it is overwritten")
+    segment = _segment(site, axes[dim])
+    if segment is None:
+        site.freeze(axes[dim], "a slice of it is overwritten")
     if site.base == "slice_scatter":
-        site.freeze(source[dim], "it overwrites a slice")
+        if segment is None:
+            site.freeze(source[dim], "it overwrites a slice")
+        else:
+            site.unify(segment, source[dim])
         source = (*source[:dim], *source[dim + 1 :])
     for axis, other in zip((*axes[:dim], *axes[dim + 1 :]), source, strict=True):
         site.unify(axis, other)
     return axes
+
+
+def _segment(site: Site, axis: Axis) -> Axis | None:
+    """The part of an axis that is overwritten; None where it is frozen or not one whole segment."""
+    single = site.base == "select_scatter"
+    start, end = (site.arg(n) for n in (("index", "index") if single else ("start", "end")))
+    total = size(axis)
+    start, end = (0 if start is None else start), (total if end is None else end)
+    if not (isinstance(start, int) and isinstance(end, int)) or site.solver.is_frozen(axis):
+        return None
+    if single:
+        first = start % total
+        site.counts(site.path("index"), axis, 0, first)
+        return site.solver.slice(axis, first, first + 1)
+    first, last = slice(start, end).indices(total)[:2]
+    if site.arg("step") != 1 or first >= last:
+        return None
+    if first > 0:
+        site.counts(site.path("start"), axis, 0, first)
+    if last < total:
+        site.counts(site.path("end"), axis, 0, last)
+    return site.solver.slice(axis, first, last)
 
 
 def _replace(dims: Dims, position: int, axis: Axis) -> Dims:

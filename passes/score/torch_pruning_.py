@@ -37,10 +37,10 @@ def run(context: Context, importance: str) -> dict[str, Ranking]:
     """
     if context.module is None:
         raise PruneError(_fault("the library needs the model as a module", "there is none"))
-    module = copy.deepcopy(context.module).eval()
-    if any(w.dtype in (torch.float16, torch.bfloat16) for w in module.parameters()):
-        module = module.float()
     try:
+        module = copy.deepcopy(context.module).eval()
+        if any(w.dtype in (torch.float16, torch.bfloat16) for w in module.parameters()):
+            module = module.float()
         if importance == "GroupTaylorImportance":
             _differentiate(module, context)
         graph = tp.DependencyGraph().build_dependency(module, _example(context), verbose=False)

@@ -43,8 +43,20 @@ def tensor(value: Tensor) -> Tensor:
 
 
 def module(original: nn.Module, train: bool) -> nn.Module:
-    """A copy of a module in float64, in train or eval mode; the module itself is left alone."""
-    return copy.deepcopy(original).double().train(train)
+    """A copy of a module in float64, in train or eval mode; the module itself is left alone.
+
+    A tensor that an attribute holds with its history (a weight that a hook of
+    ``torch.nn.utils.weight_norm`` computes anew at every call) is copied without the history:
+    torch refuses to copy it with.
+    """
+    computed = [
+        value
+        for layer in original.modules()
+        for value in vars(layer).values()
+        if isinstance(value, Tensor) and not value.is_leaf
+    ]
+    memo = {id(value): value.detach().clone() for value in computed}
+    return copy.deepcopy(original, memo).double().train(train)
 
 
 class _Widest(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -318,6 +318,40 @@ def test_a_flip_freezes_the_axis_and_says_so() -> None:
     assert "reversed (`flip`)" in reasons(solved, "b.weight", 1)
 
 
+class Overwritten(nn.Module):
+    def __init__(self, step: int) -> None:
+        super().__init__()
+        self.step = step
+        self.a = nn.Conv2d(3, 10, 1)
+        self.part = nn.Conv2d(3, 4, 1)
+        self.b = nn.Conv2d(10, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.a(x)
+        y[:, 2 : 2 + 4 * self.step : self.step] = self.part(x)
+        return self.b(y).sum(1)
+
+
+def test_an_overwritten_slice_is_a_segment_of_the_axis() -> None:
+    solved, groups = infer(Overwritten(1), IMAGE)
+    assert {(g.name, g.size) for g in groups.values()} == {
+        ("a[0:2]", 2),
+        ("{a,part}", 4),
+        ("a[6:10]", 4),
+        ("b", 4),
+    }
+    assert places(groups["{a,part}"]) >= {("a.weight", 0), ("part.weight", 0), ("b.weight", 1)}
+    (node,) = [n for n in solved.sizes if n.startswith("slice_scatter")]
+    assert [(s.path, s.start, s.stop) for s in solved.sizes[node]] == [((3,), 0, 2), ((4,), 0, 6)]
+
+
+def test_an_overwritten_slice_with_a_step_freezes_the_axis_and_says_so() -> None:
+    solved, groups = infer(Overwritten(2), IMAGE)
+    assert set(groups) == {"b"}
+    assert "a slice of it is overwritten" in reasons(solved, "a.weight", 0)
+    assert "it overwrites a slice" in reasons(solved, "part.weight", 0)
+
+
 class Unknown(nn.Module):
     def __init__(self) -> None:
         super().__init__()
