@@ -6,17 +6,19 @@ smaller model and proves it; nothing is written before all of it has succeeded.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
 
-from prunec import accuracy, artifact, budgets, emit, prepare, proof, selection, understand
+from prunec import accuracy, artifact, budgets, emit, part, prepare, proof, selection, understand
 from prunec.check import Removed
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir import verify
 from prunec.ir.plan import Plan, Ranking
+from prunec.part import Whole
 from prunec.passes import allocate, repair, score, shrink
 from prunec.passes.batches import Batch, collate
 from prunec.passes.score import Context
@@ -42,7 +44,7 @@ class Planned:
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Warnings and notes, in the order in which they came up."""
         notes = (Diagnostic("P0604", note, severity="note") for note in self.plan.notes)
-        return (*self.model.traced.notes, *self.selection.warnings, *notes)
+        return (*self.model.notes, *self.selection.warnings, *notes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,7 @@ class Compiled:
 
     ``module`` is built from ``source`` and is in eval mode; ``files`` are the artefact's files by
     name, written to the folder ``out`` unless that is None. ``removed`` is what `prunec.verify`
-    tests.
+    tests. ``whole`` is the model that the module is a part of, if it is one.
     """
 
     module: nn.Module
@@ -61,6 +63,21 @@ class Compiled:
     files: Mapping[str, bytes]
     out: Path | None
     removed: Removed
+    whole: Whole | None = None
+
+    def install(self, model: nn.Module) -> nn.Module:
+        """Put the slim part where the original part is, in ``model``, and return that same model.
+
+        ``model`` is changed in place: the attributes, or the items of containers, that hold the
+        part hold a copy of the slim one afterwards. Pass a ``copy.deepcopy`` to keep the original.
+
+        Raises:
+            PruneError: P0345 if the spec names no part, or ``model`` is another model.
+        """
+        if self.whole is None:
+            raise PruneError(_no_part())
+        part.install(model, self.whole, self.module)
+        return model
 
 
 def plan(job: Job) -> Planned:
@@ -85,6 +102,9 @@ def compile(job: Job) -> Compiled:
     removed = Removed(shrunk.values, shrunk.kept)
     job.stage("repairing")
     repaired = repair.run(job.spec.repair, graph, weights, shrunk, planned.batches)
+    whole = planned.model.subject.whole
+    if whole is not None:
+        part.check_shared(whole, weights, repaired)
     job.stage("emitting")
     name = artifact.class_name(job, planned.model.subject)
     source = emit.run(shrunk.graph, class_name=name, header=artifact.header(job), weights=repaired)
@@ -99,7 +119,8 @@ def compile(job: Job) -> Compiled:
         checks = proof.run(planned.model.subject, planned.model.traced, claim)
         found = replace(found, checks=checks)
     job.stage("writing")
-    return Compiled(module, planned.plan, found, source, files, artifact.write(job, files), removed)
+    written = artifact.write(job, files)
+    return Compiled(module, planned.plan, found, source, files, written, removed, whole)
 
 
 def report(planned: Planned) -> Report:
@@ -126,6 +147,10 @@ def _calibration(job: Job, model: Understood) -> tuple[Batch, ...]:
     given = prepare.batches(job, job.spec.calibrate, job.calibrate)
     if given is None:
         raise PruneError(_no_data(job.spec))
+    if model.subject.whole is not None:
+        if job.spec.needs_labels:
+            raise PruneError(_no_labels(job.spec))
+        given = part.batches(model.subject.whole, given)
     return collate(given, model.traced.graph)
 
 
@@ -151,8 +176,31 @@ def _accuracy(job: Job, model: Understood, slim: nn.Module) -> Accuracy | None:
     if data is None:
         return None
     job.stage("evaluating")
-    graph, weights = model.traced.graph, model.traced.weights
+    graph, weights, whole = model.traced.graph, model.traced.weights, model.subject.whole
+    if whole is not None:
+        shortened = copy.deepcopy(whole.module)
+        part.install(shortened, whole, slim)
+        return accuracy.of_modules(whole, shortened, data)
     return accuracy.run(graph, weights, slim, collate(data, graph))
+
+
+def _no_part() -> Diagnostic:
+    return Diagnostic(
+        "P0345",
+        "a whole model was compiled, not a part: there is nothing to install it in",
+        help="use `compiled.module`, which is the slim model; a part is named by "
+        '`model { part "backbone" }`',
+    )
+
+
+def _no_labels(spec: Spec) -> Diagnostic:
+    named = next(r.chosen_score for r in spec.prunes if r.chosen_score.needs_labels)
+    return Diagnostic(
+        "P0346",
+        f"the score `{named.name}` needs the loss of the whole model, but a part is compiled",
+        span=spec.part.span if spec.part else None,
+        help="score the part by `obs`, which needs no labels, or by `l2`",
+    )
 
 
 def _no_data(spec: Spec) -> Diagnostic:

@@ -12,8 +12,9 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
-from prunec import factory, grammar, spec, weights
+from prunec import factory, grammar, part, spec, weights
 from prunec.diagnostics import Diagnostic, PruneError, Source, Span
+from prunec.part import Whole
 from prunec.spec import Data, Input, Model, Spec
 
 LENGTH = 16
@@ -58,13 +59,16 @@ class Job:
 @dataclass(frozen=True, eq=False)
 class Subject:
     """A model with example inputs; ``dynamic`` names, per input, the dimensions that may change
-    (None: the default).
+    (None: the default). ``whole`` is the model that it is a part of, ``notes`` what the user should
+    know of how it was taken.
     """
 
     module: nn.Module
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     dynamic: Mapping[str, Mapping[int, str]] | None
+    whole: Whole | None = None
+    notes: tuple[Diagnostic, ...] = ()
 
 
 def read(given: str | Path, *, in_memory: bool) -> tuple[Spec, Path]:
@@ -85,11 +89,28 @@ def from_file(file: Path, **given: Any) -> Job:
 
 
 def run(job: Job) -> Subject:
-    """The job's model, built and with its weights, and the inputs to trace it with.
+    """The job's model, or the part of it that the spec names, and the inputs to trace it with.
 
     Raises:
-        PruneError: P0301 to P0309.
+        PruneError: P0301 to P0309 for the model, P0341 and P0342 for its part.
     """
+    whole, named = _whole(job), job.spec.part
+    return whole if named is None else take(whole, named.path, named.span)
+
+
+def take(whole: Subject, path: str, span: Span | None = None) -> Subject:
+    """A part of a model as a subject of its own.
+
+    Raises:
+        PruneError: P0341 for an unknown path, P0342 if the part is never called.
+    """
+    taken = part.take(whole.module, whole.args, whole.kwargs, whole.dynamic, path=path, span=span)
+    call = taken.call
+    return Subject(taken.module, call.args, call.kwargs, taken.dynamic, taken.whole, taken.notes)
+
+
+def _whole(job: Job) -> Subject:
+    """The job's model, built and with its weights, and its inputs."""
     if job.memory is not None:
         weights.check_finite(job.memory.model)
         return Subject(job.memory.model, job.memory.args, job.memory.kwargs, None)
