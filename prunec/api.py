@@ -104,7 +104,7 @@ def verify(
 def _subject(
     model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None, part: str | None
 ) -> Subject:
-    whole = Subject(model, args, kwargs or {}, None)
+    whole = prepare.given(model, args, kwargs or {})
     return whole if part is None else prepare.take(whole, part)
 
 

@@ -13,7 +13,18 @@ from pathlib import Path
 
 from torch import nn
 
-from prunec import accuracy, artifact, budgets, emit, part, prepare, proof, selection, understand
+from prunec import (
+    accuracy,
+    artifact,
+    budgets,
+    emit,
+    part,
+    prepare,
+    proof,
+    selection,
+    understand,
+    weights,
+)
 from prunec.check import Removed
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir import verify
@@ -22,7 +33,7 @@ from prunec.part import Whole
 from prunec.passes import allocate, repair, score, shrink
 from prunec.passes.batches import Batch, collate
 from prunec.passes.score import Context
-from prunec.prepare import Job
+from prunec.prepare import Job, Subject
 from prunec.proof import Claim
 from prunec.report.data import Accuracy, Report, Width
 from prunec.selection import Selection
@@ -81,9 +92,19 @@ class Compiled:
 
 
 def plan(job: Job) -> Planned:
-    """Decide what to remove."""
+    """Decide what to remove. A model on the meta device will do, where no score reads weights."""
+    return _plan(job, _built(job))
+
+
+def _built(job: Job) -> Subject:
     job.stage("building the model")
-    model = understand.run(prepare.run(job), job.stage)
+    return prepare.run(job)
+
+
+def _plan(job: Job, subject: Subject) -> Planned:
+    if job.spec.reads_weights:
+        weights.check_real(subject.module, "a score of this spec")
+    model = understand.run(subject, job.stage)
     chosen = selection.run(job.spec, model.analysis)
     batches = _calibration(job, model)
     rankings = _rankings(job, model, chosen, batches)
@@ -94,17 +115,19 @@ def plan(job: Job) -> Planned:
 
 def compile(job: Job) -> Compiled:
     """Decide what to remove, remove it, prove and repair what is left, and write it."""
-    planned = plan(job)
-    graph, weights = planned.model.traced.graph, planned.model.traced.weights
+    subject = _built(job)
+    weights.check_real(subject.module, "compiling")
+    planned = _plan(job, subject)
+    graph, tensors = planned.model.traced.graph, planned.model.traced.weights
     job.stage("shrinking")
-    shrunk = shrink.run(graph, weights, planned.model.axes, planned.model.groups, planned.plan)
+    shrunk = shrink.run(graph, tensors, planned.model.axes, planned.model.groups, planned.plan)
     verify.run(shrunk.graph)
     removed = Removed(shrunk.values, shrunk.kept)
     job.stage("repairing")
-    repaired = repair.run(job.spec.repair, graph, weights, shrunk, planned.batches)
+    repaired = repair.run(job.spec.repair, graph, tensors, shrunk, planned.batches)
     whole = planned.model.subject.whole
     if whole is not None:
-        part.check_shared(whole, weights, repaired)
+        part.check_shared(whole, tensors, repaired)
     job.stage("emitting")
     name = artifact.class_name(job, planned.model.subject)
     source = emit.run(shrunk.graph, class_name=name, header=artifact.header(job), weights=repaired)
@@ -159,12 +182,12 @@ def _rankings(
 ) -> dict[str, Ranking]:
     """Each rule's groups, ranked by the rule's score."""
     found: dict[str, Ranking] = {}
-    graph, weights = model.traced.graph, model.traced.weights
+    graph, tensors = model.traced.graph, model.traced.weights
     for rule in chosen.rules:
         job.stage(f"scoring by {rule.prune.chosen_score.name}")
         if rule.groups:
             context = Context(
-                graph, weights, model.axes, rule.groups, batches, model.subject.module
+                graph, tensors, model.axes, rule.groups, batches, model.subject.module
             )
             found |= score.run(rule.prune.chosen_score, context)
     return found
@@ -176,12 +199,12 @@ def _accuracy(job: Job, model: Understood, slim: nn.Module) -> Accuracy | None:
     if data is None:
         return None
     job.stage("evaluating")
-    graph, weights, whole = model.traced.graph, model.traced.weights, model.subject.whole
+    graph, whole = model.traced.graph, model.subject.whole
     if whole is not None:
         shortened = copy.deepcopy(whole.module)
         part.install(shortened, whole, slim)
         return accuracy.of_modules(whole, shortened, data)
-    return accuracy.run(graph, weights, slim, collate(data, graph))
+    return accuracy.run(graph, model.traced.weights, slim, collate(data, graph))
 
 
 def _no_part() -> Diagnostic:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
+import torch.utils._pytree as pytree
 from torch import nn
 
 from prunec import factory, grammar, part, spec, weights
@@ -109,11 +110,27 @@ def take(whole: Subject, path: str, span: Span | None = None) -> Subject:
     return Subject(taken.module, call.args, call.kwargs, taken.dynamic, taken.whole, taken.notes)
 
 
+def given(
+    module: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    dynamic: Mapping[str, Mapping[int, str]] | None = None,
+) -> Subject:
+    """A model with an example of its inputs, which follow a model without values to meta."""
+    if any(p.is_meta for p in module.parameters()):
+        args, kwargs = pytree.tree_map_only(torch.Tensor, _shape_only, (args, dict(kwargs)))
+    return Subject(module, args, kwargs, dynamic)
+
+
+def _shape_only(value: torch.Tensor) -> torch.Tensor:
+    return value.to("meta")
+
+
 def _whole(job: Job) -> Subject:
     """The job's model, built and with its weights, and its inputs."""
     if job.memory is not None:
         weights.check_finite(job.memory.model)
-        return Subject(job.memory.model, job.memory.args, job.memory.kwargs, None)
+        return given(job.memory.model, job.memory.args, job.memory.kwargs)
     statement = job.spec.model
     assert statement is not None, "a spec without a model was loaded for one in memory"
     module = build(statement.factory.target, statement.factory.kwargs, job.folder, statement.span)
@@ -186,7 +203,7 @@ def _with_inputs(module: nn.Module, statement: Model) -> Subject:
         i.name: {dim: size for dim, size in enumerate(i.dims) if isinstance(size, str)}
         for i in statement.inputs
     }
-    return Subject(module, (), kwargs, dynamic)
+    return given(module, (), kwargs, dynamic)
 
 
 def _example(declared: Input) -> torch.Tensor:

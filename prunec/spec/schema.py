@@ -14,6 +14,7 @@ from prunec.spec.methods import (
     DEFAULT_REPAIR,
     DEFAULT_SCORE,
     DEFAULT_SOLVER,
+    Random,
     Repair,
     Score,
     Solver,
@@ -244,6 +245,11 @@ class Spec(Node):
     def needs_data(self) -> bool:
         """Whether a score or a repair looks at calibration data."""
         return bool(self.repair) or any(p.chosen_score.needs_data for p in self.prunes)
+
+    @property
+    def reads_weights(self) -> bool:
+        """Whether a score looks at the weights."""
+        return any(not isinstance(p.chosen_score, Random) for p in self.prunes)
 
     @property
     def needs_labels(self) -> bool:
