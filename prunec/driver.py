@@ -137,9 +137,8 @@ def compile(job: Job) -> Compiled:
     )
     found = replace(report(planned), accuracy=_accuracy(job, planned.model, module))
     if job.check:
-        job.stage("proving")
         claim = Claim(removed, module, files)
-        checks = proof.run(planned.model.subject, planned.model.traced, claim)
+        checks = proof.run(planned.model.subject, planned.model.traced, claim, job.stage)
         found = replace(found, checks=checks)
     job.stage("writing")
     written = artifact.write(job, files)

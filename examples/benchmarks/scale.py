@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from examples.benchmarks.torchvision_models import register
 from prunec import driver, prepare
 from prunec.prepare import Job, Memory
 from prunec.report.analysis import Analysis
@@ -63,6 +64,7 @@ class Stages:
 
 def llama(layers: int) -> tuple[torch.nn.Module, torch.Tensor]:
     """Llama 3 8B with so many layers, on the meta device, and an example of its input."""
+    register()
     from transformers import LlamaConfig, LlamaForCausalLM
 
     shape: dict[str, Any] = {
