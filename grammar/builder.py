@@ -41,6 +41,12 @@ class Builder(Transformer[Token, tree.Statement]):
     def model(self, meta: Meta, factory: tree.Factory, *entries: Any) -> tree.Model:
         return tree.Model(self._span(meta), factory, _present(entries))
 
+    def own(self, meta: Meta, *entries: Any) -> tree.Model:
+        return tree.Model(self._span(meta), None, _present(entries))
+
+    def part(self, meta: Meta, path: Token) -> tree.Part:
+        return tree.Part(self._span(meta), self._string(path))
+
     def weights(self, meta: Meta, path: Token) -> tree.Weights:
         return tree.Weights(self._span(meta), self._string(path))
 

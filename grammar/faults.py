@@ -19,7 +19,7 @@ USAGE = {
     "EMIT": '`emit SlimResNet56 to "build/"`',
 }
 STATEMENTS = frozenset(USAGE)
-KEYS = frozenset({"WEIGHTS", "INPUT", "IN", "SCORE", "KEEP"})
+KEYS = frozenset({"WEIGHTS", "INPUT", "PART", "IN", "SCORE", "KEEP"})
 OTHERS = {"INPUTS", "MULTIPLE", "OF", "TO", "TYPE", "AND", "OR", "NOT", "TRUE", "FALSE", "NONE"}
 KEYWORDS = STATEMENTS | KEYS | OTHERS
 SELECTOR = frozenset({"STRING", "TYPE", "NOT", "LPAR"})

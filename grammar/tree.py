@@ -147,11 +147,20 @@ class Input(_Node):
 
 
 @dataclass(frozen=True, slots=True)
-class Model(_Node):
-    """``model zoo.cifar:resnet56 { ... }``."""
+class Part(_Node):
+    """``part "backbone"``."""
 
-    factory: Factory
-    entries: tuple[Weights | Input, ...] = ()
+    path: String
+
+
+@dataclass(frozen=True, slots=True)
+class Model(_Node):
+    """``model zoo.cifar:resnet56 { ... }``; ``factory`` None: ``model { ... }``, the caller's
+    own.
+    """
+
+    factory: Factory | None
+    entries: tuple[Weights | Input | Part, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +210,7 @@ class Prune(_Node):
     entries: tuple[Within | Score | Keep, ...] = ()
 
 
-Entry: TypeAlias = Weights | Input | Within | Score | Keep
+Entry: TypeAlias = Weights | Input | Part | Within | Score | Keep
 
 
 @dataclass(frozen=True, slots=True)

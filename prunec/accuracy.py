@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
+import torch.utils._pytree as pytree
 from torch import Tensor, nn
 
+from prunec import part
 from prunec.check import structure
 from prunec.ir.graph import Graph
+from prunec.part import Asked, Whole
 from prunec.passes import execute
 from prunec.passes.batches import Batch
 from prunec.passes.score.objective import prediction
 from prunec.report.data import Accuracy
+from prunec.trace.capture import evaluating
+
+_B = TypeVar("_B", Batch, Asked)
 
 IGNORED = -100
 """A label that asks for no answer, as torch's cross entropy has it."""
@@ -29,19 +35,44 @@ def run(
     for the next token.
     """
 
-    def after(inputs: tuple[Tensor, ...]) -> Sequence[Any]:
-        answer = structure.call(slim, graph, inputs)
+    def before(batch: Batch) -> Sequence[Any]:
+        return execute.run(graph, weights, batch.inputs)
+
+    def after(batch: Batch) -> Sequence[Any]:
+        answer = structure.call(slim, graph, batch.inputs)
         return [value for _, _, value in structure.leaves(graph.output, answer)]
 
-    right, count = _right(lambda inputs: execute.run(graph, weights, inputs), batches)
+    return _compared(before, after, batches)
+
+
+def of_modules(whole: Whole, slim: nn.Module, data: Iterable[object]) -> Accuracy | None:
+    """Accuracy of a whole model with its part as it was, and of ``slim``, the model with the slim
+    part in it; None where no labels are classes.
+
+    Raises:
+        PruneError: P0405 for a batch that is not as the model's example inputs.
+    """
+    batches = tuple(part.asked(whole, item, index) for index, item in enumerate(data))
+
+    def answer(module: nn.Module) -> Callable[[Asked], Sequence[Any]]:
+        return lambda batch: pytree.tree_leaves(module(*batch.args, **batch.kwargs))
+
+    with evaluating(whole.module), evaluating(slim):
+        return _compared(answer(whole.module), answer(slim), batches)
+
+
+def _compared(
+    before: Callable[[_B], Sequence[Any]],
+    after: Callable[[_B], Sequence[Any]],
+    batches: Sequence[_B],
+) -> Accuracy | None:
+    right, count = _right(before, batches)
     if count == 0:
         return None
     return Accuracy(right / count, _right(after, batches)[0] / count, count)
 
 
-def _right(
-    model: Callable[[tuple[Tensor, ...]], Sequence[Any]], batches: Sequence[Batch]
-) -> tuple[int, int]:
+def _right(model: Callable[[_B], Sequence[Any]], batches: Sequence[_B]) -> tuple[int, int]:
     """Right answers and answers asked for."""
     right = total = 0
     for batch in batches:
@@ -49,7 +80,7 @@ def _right(
         if labels is None or labels.is_floating_point():
             continue
         with torch.no_grad():
-            scores = prediction(model(batch.inputs))
+            scores = prediction(model(batch))
         if any(_repeats(labels, x) for x in batch.inputs):
             scores, labels = scores[:, :-1], labels[:, 1:]
         answers = _answers(scores, labels.shape)

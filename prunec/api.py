@@ -69,14 +69,18 @@ def compile(
 
 
 def analyze(
-    model: nn.Module, *, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    model: nn.Module,
+    *,
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    part: str | None = None,
 ) -> Analysis:
-    """What can be removed from a model, what cannot, and why.
+    """What can be removed from a model, or from the submodule ``part`` of it, what cannot, and why.
 
     Raises:
         PruneError: P03xx where the model cannot be traced.
     """
-    return understand.run(Subject(model, args, kwargs or {}, None)).analysis
+    return understand.run(_subject(model, args, kwargs, part)).analysis
 
 
 def verify(
@@ -86,14 +90,22 @@ def verify(
     args: tuple[Any, ...] = (),
     kwargs: Mapping[str, Any] | None = None,
 ) -> Report:
-    """The proof on its own: is ``compiled`` the model without the removed channels?
+    """The proof on its own: is ``compiled`` the model, or its part, without the removed channels?
 
     Checks that fail are in the report (``report.passed``, ``report.diagnostics``), and are not
     raised.
     """
-    subject = Subject(model, args, kwargs or {}, None)
+    path = compiled.whole.path if compiled.whole else None
+    subject = _subject(model, args, kwargs, path)
     claim = proof.Claim(compiled.removed, compiled.module, compiled.files)
     return proof.verify(subject, claim, compiled.report)
+
+
+def _subject(
+    model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None, part: str | None
+) -> Subject:
+    whole = prepare.given(model, args, kwargs or {})
+    return whole if part is None else prepare.take(whole, part)
 
 
 def _job(

@@ -32,7 +32,7 @@ def run(job: Job, folder: Path | None) -> tuple[Diagnostic, ...]:
         _reachable(job, model, chosen)
     except PruneError as error:
         return error.diagnostics
-    found = [*model.traced.notes, *chosen.warnings]
+    found = [*model.notes, *chosen.warnings]
     if folder is not None:
         job.stage("checking the artefact")
         found += _artifact(job, model, folder)

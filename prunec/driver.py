@@ -6,21 +6,34 @@ smaller model and proves it; nothing is written before all of it has succeeded.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
 
-from prunec import accuracy, artifact, budgets, emit, prepare, proof, selection, understand
+from prunec import (
+    accuracy,
+    artifact,
+    budgets,
+    emit,
+    part,
+    prepare,
+    proof,
+    selection,
+    understand,
+    weights,
+)
 from prunec.check import Removed
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir import verify
 from prunec.ir.plan import Plan, Ranking
+from prunec.part import Whole
 from prunec.passes import allocate, repair, score, shrink
 from prunec.passes.batches import Batch, collate
 from prunec.passes.score import Context
-from prunec.prepare import Job
+from prunec.prepare import Job, Subject
 from prunec.proof import Claim
 from prunec.report.data import Accuracy, Report, Width
 from prunec.selection import Selection
@@ -42,7 +55,7 @@ class Planned:
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Warnings and notes, in the order in which they came up."""
         notes = (Diagnostic("P0604", note, severity="note") for note in self.plan.notes)
-        known = (*self.model.traced.notes, *self.model.analysis.notes)
+        known = (*self.model.notes, *self.model.analysis.notes)
         return (*known, *self.selection.warnings, *notes)
 
 
@@ -52,7 +65,7 @@ class Compiled:
 
     ``module`` is built from ``source`` and is in eval mode; ``files`` are the artefact's files by
     name, written to the folder ``out`` unless that is None. ``removed`` is what `prunec.verify`
-    tests.
+    tests. ``whole`` is the model that the module is a part of, if it is one.
     """
 
     module: nn.Module
@@ -62,12 +75,37 @@ class Compiled:
     files: Mapping[str, bytes]
     out: Path | None
     removed: Removed
+    whole: Whole | None = None
+
+    def install(self, model: nn.Module) -> nn.Module:
+        """Put the slim part where the original part is, in ``model``, and return that same model.
+
+        ``model`` is changed in place: the attributes, or the items of containers, that hold the
+        part hold a copy of the slim one afterwards. Pass a ``copy.deepcopy`` to keep the original.
+
+        Raises:
+            PruneError: P0345 if the spec names no part, or ``model`` is another model.
+        """
+        if self.whole is None:
+            raise PruneError(_no_part())
+        part.install(model, self.whole, self.module)
+        return model
 
 
 def plan(job: Job) -> Planned:
-    """Decide what to remove."""
+    """Decide what to remove. A model on the meta device will do, where no score reads weights."""
+    return _plan(job, _built(job))
+
+
+def _built(job: Job) -> Subject:
     job.stage("building the model")
-    model = understand.run(prepare.run(job), job.stage)
+    return prepare.run(job)
+
+
+def _plan(job: Job, subject: Subject) -> Planned:
+    if job.spec.reads_weights:
+        weights.check_real(subject.module, "a score of this spec")
+    model = understand.run(subject, job.stage)
     chosen = selection.run(job.spec, model.analysis)
     batches = _calibration(job, model)
     rankings = _rankings(job, model, chosen, batches)
@@ -78,14 +116,19 @@ def plan(job: Job) -> Planned:
 
 def compile(job: Job) -> Compiled:
     """Decide what to remove, remove it, prove and repair what is left, and write it."""
-    planned = plan(job)
-    graph, weights = planned.model.traced.graph, planned.model.traced.weights
+    subject = _built(job)
+    weights.check_real(subject.module, "compiling")
+    planned = _plan(job, subject)
+    graph, tensors = planned.model.traced.graph, planned.model.traced.weights
     job.stage("shrinking")
-    shrunk = shrink.run(graph, weights, planned.model.axes, planned.model.groups, planned.plan)
+    shrunk = shrink.run(graph, tensors, planned.model.axes, planned.model.groups, planned.plan)
     verify.run(shrunk.graph)
     removed = Removed(shrunk.values, shrunk.kept)
     job.stage("repairing")
-    repaired = repair.run(job.spec.repair, graph, weights, shrunk, planned.batches)
+    repaired = repair.run(job.spec.repair, graph, tensors, shrunk, planned.batches)
+    whole = planned.model.subject.whole
+    if whole is not None:
+        part.check_shared(whole, tensors, repaired)
     job.stage("emitting")
     name = artifact.class_name(job, planned.model.subject)
     source = emit.run(shrunk.graph, class_name=name, header=artifact.header(job), weights=repaired)
@@ -95,12 +138,12 @@ def compile(job: Job) -> Compiled:
     )
     found = replace(report(planned), accuracy=_accuracy(job, planned.model, module))
     if job.check:
-        job.stage("proving")
         claim = Claim(removed, module, files)
-        checks = proof.run(planned.model.subject, planned.model.traced, claim)
+        checks = proof.run(planned.model.subject, planned.model.traced, claim, job.stage)
         found = replace(found, checks=checks)
     job.stage("writing")
-    return Compiled(module, planned.plan, found, source, files, artifact.write(job, files), removed)
+    written = artifact.write(job, files)
+    return Compiled(module, planned.plan, found, source, files, written, removed, whole)
 
 
 def report(planned: Planned) -> Report:
@@ -127,6 +170,10 @@ def _calibration(job: Job, model: Understood) -> tuple[Batch, ...]:
     given = prepare.batches(job, job.spec.calibrate, job.calibrate)
     if given is None:
         raise PruneError(_no_data(job.spec))
+    if model.subject.whole is not None:
+        if job.spec.needs_labels:
+            raise PruneError(_no_labels(job.spec))
+        given = part.batches(model.subject.whole, given)
     return collate(given, model.traced.graph)
 
 
@@ -135,12 +182,12 @@ def _rankings(
 ) -> dict[str, Ranking]:
     """Each rule's groups, ranked by the rule's score."""
     found: dict[str, Ranking] = {}
-    graph, weights = model.traced.graph, model.traced.weights
+    graph, tensors = model.traced.graph, model.traced.weights
     for rule in chosen.rules:
         job.stage(f"scoring by {rule.prune.chosen_score.name}")
         if rule.groups:
             context = Context(
-                graph, weights, model.axes, rule.groups, batches, model.subject.module
+                graph, tensors, model.axes, rule.groups, batches, model.subject.module
             )
             found |= score.run(rule.prune.chosen_score, context)
     return found
@@ -152,8 +199,31 @@ def _accuracy(job: Job, model: Understood, slim: nn.Module) -> Accuracy | None:
     if data is None:
         return None
     job.stage("evaluating")
-    graph, weights = model.traced.graph, model.traced.weights
-    return accuracy.run(graph, weights, slim, collate(data, graph))
+    graph, whole = model.traced.graph, model.subject.whole
+    if whole is not None:
+        shortened = copy.deepcopy(whole.module)
+        part.install(shortened, whole, slim)
+        return accuracy.of_modules(whole, shortened, data)
+    return accuracy.run(graph, model.traced.weights, slim, collate(data, graph))
+
+
+def _no_part() -> Diagnostic:
+    return Diagnostic(
+        "P0345",
+        "a whole model was compiled, not a part: there is nothing to install it in",
+        help="use `compiled.module`, which is the slim model; a part is named by "
+        '`model { part "backbone" }`',
+    )
+
+
+def _no_labels(spec: Spec) -> Diagnostic:
+    named = next(r.chosen_score for r in spec.prunes if r.chosen_score.needs_labels)
+    return Diagnostic(
+        "P0346",
+        f"the score `{named.name}` needs the loss of the whole model, but a part is compiled",
+        span=spec.part.span if spec.part else None,
+        help="score the part by `obs`, which needs no labels, or by `l2`",
+    )
 
 
 def _no_data(spec: Spec) -> Diagnostic:

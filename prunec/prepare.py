@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
+import torch.utils._pytree as pytree
 from torch import nn
 
-from prunec import factory, grammar, spec, weights
+from prunec import factory, grammar, part, spec, weights
 from prunec.diagnostics import Diagnostic, PruneError, Source, Span
+from prunec.part import Whole
 from prunec.spec import Data, Input, Model, Spec
 
 LENGTH = 16
@@ -58,13 +60,16 @@ class Job:
 @dataclass(frozen=True, eq=False)
 class Subject:
     """A model with example inputs; ``dynamic`` names, per input, the dimensions that may change
-    (None: the default).
+    (None: the default). ``whole`` is the model that it is a part of, ``notes`` what the user should
+    know of how it was taken.
     """
 
     module: nn.Module
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     dynamic: Mapping[str, Mapping[int, str]] | None
+    whole: Whole | None = None
+    notes: tuple[Diagnostic, ...] = ()
 
 
 def read(given: str | Path, *, in_memory: bool) -> tuple[Spec, Path]:
@@ -85,14 +90,47 @@ def from_file(file: Path, **given: Any) -> Job:
 
 
 def run(job: Job) -> Subject:
-    """The job's model, built and with its weights, and the inputs to trace it with.
+    """The job's model, or the part of it that the spec names, and the inputs to trace it with.
 
     Raises:
-        PruneError: P0301 to P0309.
+        PruneError: P0301 to P0309 for the model, P0341 and P0342 for its part.
     """
+    whole, named = _whole(job), job.spec.part
+    return whole if named is None else take(whole, named.path, named.span)
+
+
+def take(whole: Subject, path: str, span: Span | None = None) -> Subject:
+    """A part of a model as a subject of its own.
+
+    Raises:
+        PruneError: P0341 for an unknown path, P0342 if the part is never called.
+    """
+    taken = part.take(whole.module, whole.args, whole.kwargs, whole.dynamic, path=path, span=span)
+    call = taken.call
+    return Subject(taken.module, call.args, call.kwargs, taken.dynamic, taken.whole, taken.notes)
+
+
+def given(
+    module: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    dynamic: Mapping[str, Mapping[int, str]] | None = None,
+) -> Subject:
+    """A model with an example of its inputs, which follow a model without values to meta."""
+    if any(p.is_meta for p in module.parameters()):
+        args, kwargs = pytree.tree_map_only(torch.Tensor, _shape_only, (args, dict(kwargs)))
+    return Subject(module, args, kwargs, dynamic)
+
+
+def _shape_only(value: torch.Tensor) -> torch.Tensor:
+    return value.to("meta")
+
+
+def _whole(job: Job) -> Subject:
+    """The job's model, built and with its weights, and its inputs."""
     if job.memory is not None:
         weights.check_finite(job.memory.model)
-        return Subject(job.memory.model, job.memory.args, job.memory.kwargs, None)
+        return given(job.memory.model, job.memory.args, job.memory.kwargs)
     statement = job.spec.model
     assert statement is not None, "a spec without a model was loaded for one in memory"
     module = build(statement.factory.target, statement.factory.kwargs, job.folder, statement.span)
@@ -165,7 +203,7 @@ def _with_inputs(module: nn.Module, statement: Model) -> Subject:
         i.name: {dim: size for dim, size in enumerate(i.dims) if isinstance(size, str)}
         for i in statement.inputs
     }
-    return Subject(module, (), kwargs, dynamic)
+    return given(module, (), kwargs, dynamic)
 
 
 def _example(declared: Input) -> torch.Tensor:

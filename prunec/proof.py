@@ -17,7 +17,7 @@ from prunec import trace
 from prunec.check import Removed, clean_room, fidelity, state, stress, twin
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.graph import Graph
-from prunec.prepare import Subject
+from prunec.prepare import Stage, Subject, quiet
 from prunec.report.data import Check, Report
 from prunec.trace import Traced
 
@@ -35,13 +35,13 @@ class Claim:
     files: Mapping[str, bytes]
 
 
-def run(subject: Subject, traced: Traced, claim: Claim) -> tuple[Check, ...]:
-    """Prove a claim.
+def run(subject: Subject, traced: Traced, claim: Claim, stage: Stage = quiet) -> tuple[Check, ...]:
+    """Prove a claim; ``stage`` is told of each check as it begins.
 
     Raises:
         PruneError: P08xx where a check fails; there must be no output then.
     """
-    results = tuple(_checks(subject, traced, claim))
+    results = tuple(_checks(subject, traced, claim, stage))
     faults = [fault for _, found in results for fault in found]
     if faults:
         raise PruneError(*faults)
@@ -70,25 +70,30 @@ def verify(subject: Subject, claim: Claim, report: Report) -> Report:
 
 
 def _checks(
-    subject: Subject, traced: Traced, claim: Claim
+    subject: Subject, traced: Traced, claim: Claim, stage: Stage = quiet
 ) -> Iterator[tuple[Check, tuple[Diagnostic, ...]]]:
     """Every check, with its faults."""
     graph, weights, removed = traced.graph, traced.weights, claim.removed
     example = trace.tensors(subject.module, subject.args, subject.kwargs)
-    yield _compared("the graph is the model", fidelity.run(graph, weights, subject.module, example))
-    bare = _unrepaired(graph, weights, claim)
-    yield _compared(
-        "the slim model is its masked twin", twin.run(graph, weights, removed, bare, example)
-    )
-    faults = state.run(graph, weights, removed, claim.slim, repaired=True)
-    figures = f"{len(graph.weights)} tensors, {state.parameters(graph, removed)} parameters"
-    yield Check("names, shapes and ties", not faults, figures), faults
     with tempfile.TemporaryDirectory(prefix="prunec-proof-") as folder:
         for name, data in claim.files.items():
             (Path(folder) / name).write_bytes(data)
-        room = clean_room.run(Path(folder), graph, claim.slim, example)
-    figures = f"torch alone, relative error {room.max_error:.0e}"
-    yield Check("the files run without prunec", room.passed, figures), room.diagnostics
+        # The files run in a process of their own, all the while that this one is busy.
+        with clean_room.start(Path(folder), graph, example) as room:
+            stage("proving the graph")
+            dense = fidelity.run(graph, weights, subject.module, example)
+            yield _compared("the graph is the model", dense)
+            stage("proving the slim model")
+            bare = _unrepaired(graph, weights, claim)
+            masked = twin.run(graph, weights, removed, bare, example)
+            yield _compared("the slim model is its masked twin", masked)
+            faults = state.run(graph, weights, removed, claim.slim, repaired=True)
+            figures = f"{len(graph.weights)} tensors, {state.parameters(graph, removed)} parameters"
+            yield Check("names, shapes and ties", not faults, figures), faults
+            stage("proving the files")
+            alone = room.compare(claim.slim)
+    figures = f"torch alone, relative error {alone.max_error:.0e}"
+    yield Check("the files run without prunec", alone.passed, figures), alone.diagnostics
 
 
 def _compared(name: str, found: twin.Result) -> tuple[Check, tuple[Diagnostic, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from prunec import trace
+from prunec.diagnostics import Diagnostic
 from prunec.ir.group import Axes, Group
 from prunec.passes import axes, group
 from prunec.prepare import Stage, Subject, quiet
@@ -21,6 +22,11 @@ class Understood:
     traced: Traced
     axes: Axes
     groups: tuple[Group, ...]
+
+    @property
+    def notes(self) -> tuple[Diagnostic, ...]:
+        """What the user should know of how the model was taken and traced."""
+        return (*self.subject.notes, *self.traced.notes)
 
     @property
     def analysis(self) -> Analysis:

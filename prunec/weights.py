@@ -42,7 +42,8 @@ def load(module: nn.Module, path: Path, span: Span | None = None) -> None:
 
 
 def check_finite(module: nn.Module, span: Span | None = None) -> None:
-    """Refuse a model with NaN or Inf in its state.
+    """Refuse a model with NaN or Inf in its state; weights on the meta device have no values to
+    look at.
 
     Raises:
         PruneError: P0308, naming the tensors.
@@ -52,6 +53,26 @@ def check_finite(module: nn.Module, span: Span | None = None) -> None:
         message = f"NaN or Inf in {_plural(len(bad), 'tensor')} of the model"
         hint = "such a model has no meaningful scores: start from sound weights"
         raise PruneError(Diagnostic("P0308", message, span=span, notes=(_listing(bad),), help=hint))
+
+
+def check_real(module: nn.Module, what: str) -> None:
+    """Refuse weights without values, for ``what`` must read them.
+
+    Raises:
+        PruneError: P0351 for a model on the meta device.
+    """
+    bare = [name for name, value in module.state_dict().items() if value.is_meta]
+    if bare:
+        raise PruneError(
+            Diagnostic(
+                "P0351",
+                f"{what} needs the model's weights, but {_plural(len(bare), 'tensor')} of it are "
+                "on the meta device and have no values",
+                notes=(_listing(bare, most=4),),
+                help="build the model on a real device and load its weights; without them "
+                "`prunec.analyze` works, and `prunec.plan` with `score random`",
+            )
+        )
 
 
 def _read(path: Path, span: Span | None) -> dict[str, Tensor]:
@@ -102,6 +123,8 @@ def _differences(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> tupl
 
 
 def _finite(value: Tensor) -> bool:
+    if value.is_meta:
+        return True
     inexact = value.is_floating_point() or value.is_complex()
     return not inexact or bool(torch.isfinite(value).all())
 

@@ -12,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from prunec.ir.graph import Dict_, Graph, Ref, Sequence_, Tree
 TOLERANCE = 1e-6
 TIMEOUT = 300.0
 TAIL = 12  # lines of the traceback that are shown
-INPUTS, OUTPUTS = "inputs.safetensors", "outputs.safetensors"
+INPUTS, OUTPUTS, ERRORS = "inputs.safetensors", "outputs.safetensors", "errors.txt"
 
 
 @dataclass(frozen=True)
@@ -65,24 +66,68 @@ def run(
     P0810 it does not run, P0811 it returns something else, P0812 and P0822 the source is not Python
     that imports torch alone.
     """
+    with start(folder, graph, example, source=source, weights=weights, timeout=timeout) as room:
+        return room.compare(module)
+
+
+@dataclass(frozen=True, eq=False)
+class Room:
+    """A process at work; ``process`` is None where the source was refused, for ``faults``."""
+
+    graph: Graph
+    example: Sequence[Tensor]
+    source: str
+    outputs: Path
+    timeout: float
+    process: subprocess.Popen[str] | None
+    faults: tuple[Diagnostic, ...] = ()
+    started: float = field(default_factory=time.monotonic)
+
+    def compare(self, module: nn.Module) -> Result:
+        """Wait for the process, and compare what it returned with the module in this one."""
+        if self.process is None:
+            return Result(diagnostics=self.faults)
+        errors = self.outputs.with_name(ERRORS)
+        fault = _wait(self.process, errors, self.source, self.timeout)
+        seconds = time.monotonic() - self.started
+        if fault is not None:
+            return Result(seconds=seconds, diagnostics=(fault,))
+        got = load_file(self.outputs)
+        tensors = [got[str(k)] for k in range(len(got))]
+        distance = _distance(self.graph, module, self.example, tensors)
+        return Result(distance, seconds, _verdict(self.source, distance))
+
+
+@contextmanager
+def start(
+    folder: Path,
+    graph: Graph,
+    example: Sequence[Tensor],
+    *,
+    source: str = "slim.py",
+    weights: str = "slim.safetensors",
+    timeout: float = TIMEOUT,
+) -> Iterator[Room]:
+    """As `run`, but the process works while the caller does something else; leaving ends it."""
+    faults: tuple[Diagnostic, ...]
     try:
         text = (folder / source).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        return Result(diagnostics=(_broken(source, str(error)),))
-    faults = imports.run(text, source)
-    if faults:
-        return Result(diagnostics=faults)
-    started = time.monotonic()
+        faults = (_broken(source, str(error)),)
+    else:
+        faults = imports.run(text, source)
     with tempfile.TemporaryDirectory(prefix="prunec-room-") as scratch:
+        outputs = Path(scratch) / OUTPUTS
+        if faults:
+            yield Room(graph, example, source, outputs, timeout, None, faults)
+            return
         files = {"source": folder.resolve() / source, "weights": folder.resolve() / weights}
-        job = _prepare(Path(scratch), files, graph, example)
-        fault = _spawn(job, source, timeout)
-        got = None if fault else load_file(Path(scratch) / OUTPUTS)
-    seconds = time.monotonic() - started
-    if fault or got is None:
-        return Result(seconds=seconds, diagnostics=(fault,) if fault else ())
-    distance = _distance(graph, module, example, [got[str(k)] for k in range(len(got))])
-    return Result(distance, seconds, _verdict(source, distance))
+        process = _spawn(_prepare(Path(scratch), files, graph, example))
+        try:
+            yield Room(graph, example, source, outputs, timeout, process)
+        finally:
+            process.kill()
+            process.wait()
 
 
 def _prepare(
@@ -106,17 +151,26 @@ def _prepare(
     return path
 
 
-def _spawn(job: Path, source: str, timeout: float) -> Diagnostic | None:
-    """Do the job in a process of its own; the end of its traceback if it fails."""
+def _spawn(job: Path) -> subprocess.Popen[str]:
+    """Do the job in a process of its own; what it says goes to files, which never fill up."""
     command = [sys.executable, "-I", "-B", str(Path(room.__file__).resolve()), str(job)]
-    try:
-        done = subprocess.run(
-            command, cwd=job.parent, capture_output=True, text=True, timeout=timeout, check=False
+    with (job.parent / ERRORS).open("w", encoding="utf-8") as errors:
+        return subprocess.Popen(
+            command, cwd=job.parent, stdout=subprocess.DEVNULL, stderr=errors, text=True
         )
+
+
+def _wait(
+    process: subprocess.Popen[str], errors: Path, source: str, timeout: float
+) -> Diagnostic | None:
+    """Wait for the end of a process; the end of its traceback if it failed."""
+    try:
+        failed = process.wait(timeout)
     except subprocess.TimeoutExpired:
         return _broken(source, f"it did not end within {timeout:g} s")
-    if done.returncode:
-        return _broken(source, *done.stderr.strip().splitlines()[-TAIL:])
+    if failed:
+        said = errors.read_text(encoding="utf-8", errors="replace")
+        return _broken(source, *said.strip().splitlines()[-TAIL:])
     return None
 
 

@@ -144,8 +144,9 @@ def compared(
     wide = {name: double.tensor(tensor) for name, tensor in question.weights.items()}
     cases: list[Case] = []
     skipped: list[str] = []
+    module = double.module(question.module, train=False)
     for mode in modes:
-        module = double.module(question.module, mode == "train")
+        module.train(mode == "train")
         for sizes in samples.sizes(question.graph, question.example, batches):
             name = ", ".join(
                 [*filter(None, [label]), mode, *(f"{s}={n}" for s, n in sizes.items())]

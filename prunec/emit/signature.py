@@ -22,20 +22,21 @@ def parameters(graph: Graph) -> tuple[list[str], dict[str, Ref | WeightRef], lis
     optional = False
     for parameter in graph.parameters:
         name = _name(parameter)
+        needed = f"{name}=None" if optional and not parameter.keyword_only else name
         if parameter.keyword_only and not marked and not any(s.startswith("*") for s in shown):
             shown.append("*")
             marked = True
         match parameter.tree:
             case Ref():
                 bound[name] = parameter.tree
-                shown.append(f"{name}=None" if optional and not parameter.keyword_only else name)
+                shown.append(needed)
             case None | bool() | int() | float() | str():
                 value = expr.literal(parameter.tree).text
                 shown.append(f"{name}={value}")
                 optional = True
                 first += _fixed(name, value, parameter.tree)
             case tree:
-                shown.append(f"*{name}" if parameter.name.startswith("*") else name)
+                shown.append(f"*{name}" if parameter.name.startswith("*") else needed)
                 first += _unpack(name, tree, bound)
     return shown, bound, first
 

@@ -32,6 +32,7 @@ from prunec.spec.schema import Factory as Factory
 from prunec.spec.schema import Freeze as Freeze
 from prunec.spec.schema import Input as Input
 from prunec.spec.schema import Model as Model
+from prunec.spec.schema import Part as Part
 from prunec.spec.schema import Prune as Prune
 from prunec.spec.schema import Share as Share
 from prunec.spec.schema import Spec as Spec

@@ -36,6 +36,7 @@ from prunec.spec.schema import (
     Input,
     Metric,
     Model,
+    Part,
     Prune,
     Share,
     Side,
@@ -62,7 +63,7 @@ def load(source: Source, *, in_memory: bool = False) -> Spec:
     statement is needed.
 
     Raises:
-        PruneError: every fault of the text, P0101 to P0109 and P0201 to P0213, in source order.
+        PruneError: every fault of the text, P0101 to P0109 and P0201 to P0214, in source order.
     """
     parsed = parse_all(source)
     resolver = _Resolver(parsed.file)
@@ -85,7 +86,8 @@ def _missing(file: tree.File, in_memory: bool) -> Iterable[Diagnostic]:
         yield Diagnostic(
             "P0208", "the spec has no target", span=end, label="it ends here", help=hint
         )
-    if not in_memory and not any(isinstance(s, tree.Model) for s in file.statements):
+    models = [s for s in file.statements if isinstance(s, tree.Model)]
+    if not in_memory and not any(s.factory for s in models):
         hint = "name what builds it: `model zoo.cifar:resnet56 { input x: float32[N, 3, 32, 32] }`"
         yield Diagnostic(
             "P0209", "the spec has no model", span=end, label="it ends here", help=hint
@@ -106,7 +108,8 @@ class _Resolver:
         repair = self._single(tree.Repair)
         emit = self._single(tree.Emit)
         parts: dict[str, Any] = {
-            "model": model and self._model(model),
+            "model": self._model(model) if model and model.factory else None,
+            "part": self._part(model) if model else None,
             "data": tuple(map(self._data, self._distinct_data())),
             "targets": tuple(map(self._target, self._all(tree.Target))),
             "prunes": tuple(map(self._prune, self._all(tree.Prune))) or (Prune(),),
@@ -141,7 +144,23 @@ class _Resolver:
 
     # --- Each statement ----------------------------------------------------------------------
 
+    def _part(self, model: tree.Model) -> Part | None:
+        self._once(model.entries, (tree.Part,))
+        for entry in model.entries:
+            if model.factory is None and not isinstance(entry, tree.Part):
+                message = "this `model` names no factory: only `part` can stand in its block"
+                hint = "the model is the caller's, with its weights and inputs; or name a factory"
+                self._fault("P0214", message, entry.span, help=hint)
+        found = next((e for e in model.entries if isinstance(e, tree.Part)), None)
+        if found is None:
+            return None
+        if not found.path.value:
+            hint = 'name a submodule, such as `part "backbone"`; for the whole model leave it out'
+            self._fault("P0210", "the path of the part is empty", found.path.span, help=hint)
+        return Part(span=found.path.span, path=found.path.value)
+
     def _model(self, model: tree.Model) -> Model:
+        assert model.factory is not None, "the caller's model has no statement to resolve"
         self._once(model.entries, (tree.Weights,))
         weights = [e for e in model.entries if isinstance(e, tree.Weights)]
         inputs = [e for e in model.entries if isinstance(e, tree.Input)]

@@ -15,6 +15,7 @@ from prunec.spec.methods import (
     DEFAULT_REPAIR,
     DEFAULT_SCORE,
     DEFAULT_SOLVER,
+    Random,
     Repair,
     Score,
     Solver,
@@ -121,6 +122,12 @@ class Model(Node):
         }
 
 
+class Part(Node):
+    """The submodule that is compiled in place of the whole model, by its path."""
+
+    path: str
+
+
 class Data(Node):
     """Batches to calibrate with, or to evaluate on."""
 
@@ -206,10 +213,11 @@ class Emit(Node):
 
 
 class Spec(Node):
-    """A whole spec. ``model`` None: the caller brings one."""
+    """A whole spec. ``model`` None: the caller brings one; ``part`` None: all of it is compiled."""
 
     source: Source = Field(exclude=True, repr=False)
     model: Model | None = None
+    part: Part | None = None
     data: tuple[Data, ...] = ()
     targets: tuple[Target, ...] = Field(min_length=1)
     prunes: tuple[Prune, ...] = Field(default=(Prune(),), min_length=1)
@@ -244,6 +252,11 @@ class Spec(Node):
         return bool(self.repair) or any(p.chosen_score.needs_data for p in self.prunes)
 
     @property
+    def reads_weights(self) -> bool:
+        """Whether a score looks at the weights."""
+        return any(not isinstance(p.chosen_score, Random) for p in self.prunes)
+
+    @property
     def needs_labels(self) -> bool:
         """Whether a score looks at the labels of calibration data."""
         return any(p.chosen_score.needs_labels for p in self.prunes)
@@ -252,6 +265,7 @@ class Spec(Node):
         """Stable JSON values: all that decides the outcome, every default spelled out."""
         return {
             "model": self.model and self.model.as_dict(),
+            "part": self.part and self.part.path,
             "data": {d.name: d.factory.as_dict() for d in self.data},
             "targets": [t.as_dict() for t in self.targets],
             "prune": [p.as_dict() for p in self.prunes],

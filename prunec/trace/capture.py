@@ -26,7 +26,7 @@ def run(module: nn.Module, example: Example) -> tuple[ExportedProgram, tuple[str
     Raises:
         Exception: whatever torch raises when it cannot; there is no common base class.
     """
-    with evaluating(module), torch.no_grad(), _quiet() as said:
+    with evaluating(module), _named_keywords(module, example), torch.no_grad(), _quiet() as said:
         program = export(
             module,
             example.args,
@@ -62,6 +62,34 @@ def _holds_tensor(value: object) -> bool:
 
 _PARAMETERS = "_flat_weights"
 """Where torch's recurrent layers list their own parameters: export swaps these, no model does."""
+
+
+@contextmanager
+def _named_keywords(module: nn.Module, example: Example) -> Iterator[None]:
+    """Show what forward gathers by ``**kwargs`` as parameters of their own: with dynamic shapes
+    torch.export counts them twice otherwise.
+    """
+    signature = inspect.signature(module.forward)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    gathered = [name for name in example.kwargs if name not in {p.name for p in own}]
+    if not gathered:
+        yield
+        return
+    original = module.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return original(*args, **kwargs)
+
+    more = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in gathered]
+    forward.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
+    before = module.__dict__.get("forward")
+    module.forward = forward
+    try:
+        yield
+    finally:
+        del module.forward
+        if before is not None:
+            module.forward = before
 
 
 def _assigned(said: list[warnings.WarningMessage]) -> tuple[str, ...]:

@@ -92,11 +92,13 @@ inputs = _seq(
     "input", _one(names), ":", _one(names), "[", _many(_one(names | numbers), ",", 0), "]"
 )
 keep = _seq("keep", ">=", _one(numbers), _maybe(_seq(",", "multiple", "of", _one(numbers))))
-model_block = _seq("{", _many(_seq("weights", _one(strings)) | inputs, " ", 0), "}")
+part = _seq("part", _one(strings))
+model_block = _seq("{", _many(_seq("weights", _one(strings)) | inputs | part, " ", 0), "}")
 prune_block = _seq("{", _many(within | _seq("score", calls) | keep, " ", 0), "}")
 
 statements = st.one_of(
     _seq("model", factories, _maybe(model_block)),
+    _seq("model", model_block),
     _seq("data", _one(names), "=", factories),
     _seq("target", _one(names), "<=", _one(numbers), _maybe(within)),
     _seq("prune", _one(names), _maybe(prune_block)),

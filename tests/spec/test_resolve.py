@@ -97,6 +97,7 @@ def test_as_dict_is_json_with_every_default() -> None:
     ]
     assert spec("target macs <= 1.5M").as_dict() == {
         "model": None,
+        "part": None,
         "data": {},
         "targets": [{"metric": "macs", "bound": 1_500_000, "in": None}],
         "prune": [
@@ -180,6 +181,15 @@ def test_what_torch_pruning_needs(importance: str, needs: bool) -> None:
     assert (found.needs_data, found.needs_labels) == (needs, needs)
 
 
+def test_a_part() -> None:
+    for text in ('model { part "a.b" }', 'model x:y { part "a.b" input z: int8[] }'):
+        found = spec(f"{text} target macs <= 9")
+        assert found.part is not None
+        assert (found.part.path, found.as_dict()["part"]) == ("a.b", "a.b")
+    assert spec("model { } target macs <= 9").part is None
+    assert codes('model { part "a" } target macs <= 9', in_memory=False) == ["P0209"]
+
+
 def test_a_file_needs_a_target_and_a_model() -> None:
     assert codes("", in_memory=False) == ["P0208", "P0209"]
     assert codes("") == ["P0208"]
@@ -195,6 +205,8 @@ def test_a_file_needs_a_target_and_a_model() -> None:
         ("data evaluate = a:b(x=1, x=2)", "P0201"),
         ("model a:b { input x: int8[] input x: int8[] }", "P0201"),
         ('model a:b { weights "x" weights "x" }', "P0201"),
+        ('model { part "a" part "b" }', "P0201"),
+        ('model { weights "x" }', "P0214"),
         ("prune channels { keep >= 3 keep multiple of 8 }", "P0201"),
         ("repair batchnorm, batchnorm", "P0201"),
         ("solve dp(bins=10, bins=10)", "P0201"),
