@@ -169,6 +169,24 @@ def test_one_head_is_no_heads() -> None:
     assert found(Single(), TOKENS) == {"{q,k}": "channels", "v": "channels"}
 
 
+def test_layers_of_multi_head_attention_have_heads_of_their_own() -> None:
+    class Layers(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Linear(7, 16)
+            self.layers = nn.ModuleList(nn.MultiheadAttention(16, 4) for _ in range(2))
+            self.head = nn.Linear(16, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.stem(x).transpose(0, 1)
+            for layer in self.layers:
+                x = x + layer(x, x, x, need_weights=False)[0]
+            return self.head(x)
+
+    by_kind = found(Layers(), TOKENS)
+    assert [g for g, k in by_kind.items() if k == "heads"] == ["layers.0 heads", "layers.1 heads"]
+
+
 @pytest.mark.parametrize("repeat", ["expand", "interleave", "outer", "sdpa"])
 def test_shared_heads_are_those_of_keys_and_values(repeat: str) -> None:
     by_kind = found(Transformer(Attention(6, 2, repeat=repeat)), TOKENS)
