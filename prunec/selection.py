@@ -62,7 +62,7 @@ def run(spec: Spec, analysis: Analysis) -> Selection:
     Raises:
         PruneError: P0204 (a selector matches no module), P0501 (the model has no group), P0502 (a
             rule has matching modules but no group), P0503 (everything is frozen by the spec), P0507
-            (the model has no group of the rule's kind).
+            (the model has no group of the rule's kind), P0508 (the vocabulary is not offered).
     """
     if not analysis.groups:
         raise PruneError(_nothing_free(analysis))
@@ -80,6 +80,8 @@ def run(spec: Spec, analysis: Analysis) -> Selection:
     for prune in spec.prunes:
         chosen = frozenset(select(prune.selector, modules))
         kin = [g for g in analysis.groups if prune.covers(g.kind)]
+        if prune.kind == "vocabulary":
+            raise PruneError(_vocabulary(prune))
         if not kin:
             raise PruneError(_no_such_kind(prune, analysis.groups))
         whole = [g for g in kin if _makers(g) <= chosen]
@@ -165,6 +167,16 @@ def _no_such_kind(prune: Prune, groups: Sequence[Group]) -> Diagnostic:
         span=prune.span,
         notes=(f"its groups are of these kinds: {listed}",),
         help="`prunec groups FILE` lists all groups with their kinds",
+    )
+
+
+def _vocabulary(prune: Prune) -> Diagnostic:
+    return Diagnostic(
+        "P0508",
+        "not offered: pruning the vocabulary would renumber the tokens",
+        span=prune.span,
+        notes=("which tokens may go is known to whoever makes the token ids, not to the model",),
+        help="shorten the embedding's other axis: `prune hidden`",
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from math import prod
 
 from prunec.ir.axis import ONE, Axis, size
-from prunec.ir.graph import Argument, Ref, TensorType
+from prunec.ir.graph import Argument, Graph, Node, Ref, TensorType
 from prunec.ir.group import SizeOf
 from prunec.passes.axes.site import Dims, Site, Unsupported, Value
 from prunec.passes.axes.solver import concat, product
@@ -88,8 +88,9 @@ def _regroup_block(site: Site, axes: Sequence[Axis], shape: Sequence[int]) -> li
 def count_sizes(site: Site, argument: str, axes: Sequence[Axis]) -> None:
     """A list of sizes counts axes; -1 is left to torch.
 
-    A size computed at run time from a dynamic one (``12 * N``) is recounted where it is computed,
-    or replaced by -1, once; a second one freezes its axis.
+    A size computed at run time from a dynamic one (``12 * N``) is replaced by -1 where every reader
+    of it can do that, else recounted where it is computed, which makes its readers' axes one; what
+    cannot be recounted freezes its axis.
     """
     sizes = site.arg(argument)
     items = sizes if isinstance(sizes, tuple) else (sizes,)
@@ -110,6 +111,8 @@ def _recounted(site: Site, item: Ref, axis: Axis) -> bool:
     and the same axis of 12.
     """
     facts = site.facts
+    if all(_can_infer(facts.graph, user, item) for user in facts.graph.users[item.name]):
+        return False
     node = facts.graph.node.get(item.name)
     counts = [p for p, a in enumerate(node.args) if type(a) is int] if node else []
     if node is None or node.op != "scalar.mul" or len(counts) != 1:
@@ -122,6 +125,14 @@ def _recounted(site: Site, item: Ref, axis: Axis) -> bool:
     site.unify(facts.factors.setdefault(item.name, parted[1]), parted[1])
     facts.sizes.setdefault(item.name, [SizeOf((counts[0],), parted[1])])
     return True
+
+
+def _can_infer(graph: Graph, reader: Node, item: Ref) -> bool:
+    """Whether a reader's list of sizes has no -1 and no other computed size."""
+    sizes = next((a for a in reader.args if isinstance(a, tuple) and item in a), ())
+    computed = [i for i in sizes if isinstance(i, Ref) and i.name in graph.node]
+    scalars = [i for i in computed if graph.node[i.name].op.startswith("scalar.")]
+    return -1 not in sizes and scalars == [item]
 
 
 def unsqueeze(site: Site) -> Value:

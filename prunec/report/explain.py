@@ -9,9 +9,21 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from prunec.diagnostics import Diagnostic, PruneError, nearest
-from prunec.ir.group import Group
+from prunec.ir.group import Group, Kind
 from prunec.report import tables
 from prunec.report.analysis import Analysis
+
+NOUNS: dict[Kind, str] = {
+    "channels": "channels",
+    "hidden": "channels of a residual stream",
+    "heads": "heads of attention",
+    "kv_heads": "heads of keys and values, each with its query heads",
+    "head_dim": "channels inside every head",
+    "experts": "experts",
+    "groups": "groups of channels",
+    "vocabulary": "tokens",
+    "blocks": "residual branches",
+}
 
 
 def overview(found: Analysis) -> tuple[RenderableType, ...]:
@@ -43,7 +55,7 @@ def subject(found: Analysis, name: str) -> tuple[RenderableType, ...]:
 
 
 def _group(found: Analysis, group: Group) -> Iterator[RenderableType]:
-    yield Text(f"{group.name}: {group.size} {group.kind}, {_meaning(group)}")
+    yield Text(f"{group.name}: {group.size} {NOUNS[group.kind]}, {_meaning(group)}")
     for node in group.mixing:
         line = found.graph.node[node].line if node in found.graph.node else None
         yield Text(f"  mixed by %{node}" + (f" at {line}" if line else ""))
@@ -72,7 +84,7 @@ def _weights(found: Analysis, weights: list[str]) -> RenderableType:
 def _verdicts(found: Analysis, weight: str, dim: int) -> Iterator[str]:
     for group in found.groups:
         if any((p.weight, p.dim) == (weight, dim) for p in group.places):
-            yield f"group {group.name}"
+            yield f"group {group.name}" + (" (hidden)" if group.kind == "hidden" else "")
     for axis in found.frozen:
         if (axis.weight, axis.dim) == (weight, dim):
             line = f" ({axis.because.line})" if axis.because.line else ""
