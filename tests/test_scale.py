@@ -30,7 +30,7 @@ def test_two_layers_of_llama_3_8b() -> None:
     before = _peak()
     found = prunec.analyze(model, args=(tokens,))
     assert Counter((g.kind, g.size) for g in found.groups) == {
-        ("channels", 4096): 1,
+        ("hidden", 4096): 1,
         ("channels", 14_336): 2,
         ("kv_heads", 8): 2,
         ("heads", 4): 2,
