@@ -1,5 +1,7 @@
 """``python -m tests.properties 5000 [--seed-offset 0]``: as many random networks, each from its own
-seed, and what came of them. Ends with 1 where any came out wrong; one seed alone is
+seed, and what came of them.
+
+Ends with 1 where any came out wrong; an interrupt ends with what there is. One seed alone is
 ``python -m tests.properties 1 --seed-offset SEED``.
 """
 
@@ -12,6 +14,7 @@ import re
 import sys
 import warnings
 from collections import Counter
+from contextlib import suppress
 from statistics import mean, median
 
 from rich.console import Console
@@ -33,11 +36,12 @@ def main() -> int:
     console, notes = Console(soft_wrap=True), Console(stderr=True)
     seeds = range(given.seed_offset, given.seed_offset + given.count)
     outcomes: list[Outcome] = []
-    for seed in track(seeds, "random networks", console=notes):
-        outcomes.append(run(seed))
-        if outcomes[-1].verdict != "equal":
-            console.print(f"{outcomes[-1].verdict}: seed {seed}, {networks.drawn(seed)}")
-            console.print(outcomes[-1].reason[:600], markup=False, style="dim")
+    with suppress(KeyboardInterrupt):
+        for seed in track(seeds, "random networks", console=notes):
+            outcomes.append(run(seed))
+            if outcomes[-1].verdict != "equal":
+                console.print(f"{outcomes[-1].verdict}: seed {seed}, {networks.drawn(seed)}")
+                console.print(outcomes[-1].reason[:600], markup=False, style="dim")
     console.print(_summary(outcomes))
     return int(any(o.verdict == "wrong" for o in outcomes))
 
@@ -63,7 +67,7 @@ def _summary(outcomes: list[Outcome]) -> Table:
         found = f"mean {mean(shares):.1%}, median {median(shares):.1%} of weights' axes"
         table.add_row("free", found)
     for reason, count in frozen.most_common(12):
-        table.add_row("frozen" if count else "", f"{count} x {reason}")
+        table.add_row("frozen", f"{count} x {reason}")
     return table
 
 
