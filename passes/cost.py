@@ -1,22 +1,24 @@
 """Costs: exact multiply-adds and parameters of a model as functions of its kept widths.
 
 The MACs of an operator are a product of its axis sizes and a parameter has the product of its
-sizes, so a cost is a polynomial in the widths of the atoms. Counts are for one sample: a dynamic
+sizes, so a cost is a polynomial in the widths of the atoms; what goes with a residual branch is
+multiplied by the branch's own atom, which is 1 or 0. Counts are for one sample: a dynamic
 batch size counts as one, every other dynamic size as in the example. What torch's `FlopCounterMode`
 counts is twice what stands here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from prunec.ir.graph import Graph
-from prunec.ir.group import Axes
-from prunec.passes import macs
+from prunec.ir.group import Axes, Branch, Group
+from prunec.passes import drop, macs
 from prunec.passes.polynomial import Monomials, Polynomial, add, multiply
 from prunec.passes.sizes import Sizes
 
@@ -35,10 +37,15 @@ class Term:
 
 @dataclass(frozen=True, eq=False)
 class Costs:
-    """What a model costs, term by term. ``sizes`` are the full widths of the atoms that occur."""
+    """What a model costs, term by term. ``sizes`` are the full widths of the atoms that occur.
+
+    ``branches`` are those of ``graph`` that may go, by the atoms of their blocks.
+    """
 
     terms: tuple[Term, ...]
     sizes: Mapping[int, int]
+    graph: Graph | None = None
+    branches: Mapping[int, Branch] = field(default_factory=dict)
     _compiled: dict[tuple[Metric, frozenset[str] | None], Polynomial] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -52,6 +59,8 @@ class Costs:
         """The exact cost with ``widths`` (atom id -> kept channels, absent: all).
 
         With ``scope``, only what the modules at these paths, and all below them, compute or own.
+        What several blocks share, and nothing else needs, counts even if all of them go: see
+        `remaining`.
         """
         found = self._compiled.get((metric, scope))
         if found is None:
@@ -59,6 +68,17 @@ class Costs:
             self._compiled[metric, scope] = found
         kept = self.sizes if widths is None else {**self.sizes, **widths}
         return found.value(np.array([kept[a] for a in self.sizes], dtype=np.int64))
+
+    def remaining(
+        self, metric: Metric, widths: Mapping[int, int], scope: frozenset[str] | None = None
+    ) -> int:
+        """The exact cost, without what nothing needs any more once several blocks are gone."""
+        gone = [b for atom, b in self.branches.items() if widths.get(atom) == 0]
+        if len(gone) < 2 or self.graph is None or metric == "params":
+            return self.total(metric, widths, scope)
+        left = drop.run(self.graph, gone).node
+        needed = tuple(t for t in self.terms if t.metric == metric and t.name in left)
+        return Costs(needed, self.sizes).total(metric, widths, scope)
 
     def monomials(self, metric: Metric, scope: frozenset[str] | None = None) -> Monomials:
         """The cost as a sum of products of atoms."""
@@ -71,20 +91,49 @@ class Costs:
         )
 
 
-def run(graph: Graph, axes: Axes) -> Costs:
-    """The costs of a graph whose axes are solved."""
+def run(graph: Graph, axes: Axes, blocks: Sequence[Group] = ()) -> Costs:
+    """The costs of a graph whose axes are solved, and of which ``blocks`` may go."""
     sizes = Sizes(graph, axes)
+    nodes, weights = _stays_with(blocks)
     terms = [
-        Term(node.name, "macs", frozenset(c.path for c in node.scope) or frozenset({""}), found)
+        Term(
+            node.name,
+            "macs",
+            frozenset(c.path for c in node.scope) or frozenset({""}),
+            multiply(found, *nodes[node.name]),
+        )
         for node in graph.nodes
         if (found := macs.run(sizes, node))
     ]
     for weight in graph.weights:
         if weight.kind == "parameter":
             owners = frozenset(n.rpartition(".")[0] for n in (weight.name, *weight.ties))
-            terms.append(Term(weight.name, "params", owners, multiply(*sizes.weight(weight))))
+            found = multiply(*sizes.weight(weight), *weights[weight.name])
+            terms.append(Term(weight.name, "params", owners, found))
+    sizes.free.update((block.atom.id, block.size) for block in blocks)
     used = {atom for term in terms for monomial in term.monomials for atom in monomial}
-    return Costs(tuple(terms), {a: n for a, n in sorted(sizes.free.items()) if a in used})
+    branches = {b.atom.id: b.branch for b in blocks if b.branch is not None}
+    return Costs(
+        tuple(terms),
+        {a: n for a, n in sorted(sizes.free.items()) if a in used},
+        graph,
+        branches,
+    )
+
+
+def _stays_with(
+    blocks: Sequence[Group],
+) -> tuple[Mapping[str, list[Monomials]], Mapping[str, list[Monomials]]]:
+    """The atoms of the blocks that each node, and each weight, goes with."""
+    nodes: dict[str, list[Monomials]] = defaultdict(list)
+    weights: dict[str, list[Monomials]] = defaultdict(list)
+    for block in blocks:
+        if block.branch is not None:
+            for name in block.branch.exclusive:
+                nodes[name].append({(block.atom.id,): 1})
+            for name in block.branch.weights:
+                weights[name].append({(block.atom.id,): 1})
+    return nodes, weights
 
 
 def _within(owners: frozenset[str], scope: frozenset[str]) -> bool:

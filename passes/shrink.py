@@ -1,14 +1,14 @@
-"""Shrink: remove a plan's channels from the graph and its weights.
+"""Shrink: remove a plan's blocks and channels from the graph and its weights.
 
 Removing channel k of a group is `index_select` of every place at the indices that the axis
 expression gives for k. Arguments that count channels are counted again from the expressions;
-nothing is patched by hand.
+nothing is patched by hand. Blocks go first (`passes.drop`): channels inside them do not matter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,6 +19,7 @@ from prunec.ir.axis import Axis, Mask, atoms, mask
 from prunec.ir.graph import Argument, Graph, Node, Ref, TensorType, Type, Weight
 from prunec.ir.group import Axes, Group, SizeOf
 from prunec.ir.plan import Plan
+from prunec.passes import drop
 
 # Per dimension the indices kept, None where all are; a tuple of those for a tuple value; None for a
 # number.
@@ -27,12 +28,18 @@ KeptOfValue: TypeAlias = "tuple[Mask | None, ...] | tuple[KeptOfValue, ...] | No
 
 @dataclass(frozen=True, eq=False)
 class Shrunk:
-    """The smaller graph and weights; per value and weight name what was kept of its dimensions."""
+    """The smaller graph and weights; per value and weight name what was kept of its dimensions.
+
+    ``dropped[sum]`` are the operands of an addition that are gone, with all that made them;
+    ``absent`` the weights that went with those. ``values`` and ``kept`` name what is gone too.
+    """
 
     graph: Graph
     weights: dict[str, torch.Tensor]
     values: Mapping[str, KeptOfValue]
     kept: Mapping[str, tuple[Mask | None, ...]]
+    dropped: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
 
 
 def run(
@@ -45,18 +52,24 @@ def run(
     """Apply a plan. Values of kept channels are those of the dense model; the same graph where
     nothing goes.
     """
-    keep = _Keep(plan.masks(groups))
+    branches = [g.branch for g in groups if g.branch is not None and plan.keep.get(g.name) == ()]
+    channels = tuple(g for g in groups if g.branch is None)
+    keep = _Keep(plan.masks(channels))
     values = {name: keep.value(graph.types[name], dims) for name, dims in axes.values.items()}
     kept = {name: tuple(keep.mask(axis) for axis in dims) for name, dims in axes.weights.items()}
-    slim = {name: select(tensor, kept[name]) for name, tensor in weights.items()}
-    if not keep.masks:
-        return Shrunk(graph, slim, values, kept)
-    smaller = replace(
-        graph,
-        weights=tuple(_weight(w, kept[w.name]) for w in graph.weights),
-        nodes=tuple(_node(n, graph, axes, keep, values[n.name]) for n in graph.nodes),
-    )
-    return Shrunk(smaller, slim, values, kept)
+    absent = frozenset(name for branch in branches for name in branch.weights)
+    slim = {n: select(tensor, kept[n]) for n, tensor in weights.items() if n not in absent}
+    dropped: dict[str, frozenset[str]] = {}
+    for branch in branches:
+        dropped[branch.node] = dropped.get(branch.node, frozenset()) | {branch.value.name}
+    smaller = drop.run(graph, branches)
+    if keep.masks:
+        smaller = replace(
+            smaller,
+            weights=tuple(_weight(w, kept[w.name]) for w in smaller.weights),
+            nodes=tuple(_node(n, smaller, axes, keep, values[n.name]) for n in smaller.nodes),
+        )
+    return Shrunk(smaller, slim, values, kept, dropped, absent)
 
 
 def select(tensor: torch.Tensor, kept: tuple[Mask | None, ...]) -> torch.Tensor:

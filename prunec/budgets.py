@@ -18,10 +18,11 @@ def problem(
     spec: Spec, model: Understood, chosen: Selection, rankings: Mapping[str, Ranking]
 ) -> Problem:
     """What the allocator is asked. Shares of a target are of what the dense model costs."""
-    costs = cost.run(model.traced.graph, model.axes)
+    blocks = tuple(g for g in chosen.groups if g.kind == "blocks")
+    costs = cost.run(model.traced.graph, model.axes, blocks)
     modules = tuple((m.path, m.cls) for m in model.traced.graph.modules)
     budgets = tuple(_budget(target, costs, modules) for target in spec.targets)
-    return Problem(model.groups, rankings, costs, budgets, chosen.widths())
+    return Problem((*model.groups, *blocks), rankings, costs, budgets, chosen.widths())
 
 
 def _budget(target: Target, costs: Costs, modules: Modules) -> Budget:

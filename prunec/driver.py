@@ -121,9 +121,10 @@ def compile(job: Job) -> Compiled:
     planned = _plan(job, subject)
     graph, tensors = planned.model.traced.graph, planned.model.traced.weights
     job.stage("shrinking")
-    shrunk = shrink.run(graph, tensors, planned.model.axes, planned.model.groups, planned.plan)
+    groups = (*planned.model.groups, *planned.model.blocks)
+    shrunk = shrink.run(graph, tensors, planned.model.axes, groups, planned.plan)
     verify.run(shrunk.graph)
-    removed = Removed(shrunk.values, shrunk.kept)
+    removed = Removed(shrunk.values, shrunk.kept, shrunk.dropped, shrunk.absent)
     job.stage("repairing")
     repaired = repair.run(job.spec.repair, graph, tensors, shrunk, planned.batches)
     whole = planned.model.subject.whole
@@ -149,6 +150,7 @@ def compile(job: Job) -> Compiled:
 def report(planned: Planned) -> Report:
     """What a plan says, before anything is proved or measured."""
     kept = planned.plan.keep
+    blocks = (g for g in planned.selection.groups if g.kind == "blocks")
     return Report(
         model=planned.model.traced.graph.name,
         frontend=planned.model.traced.graph.frontend,
@@ -156,7 +158,7 @@ def report(planned: Planned) -> Report:
         costs=planned.plan.costs,
         widths=tuple(
             Width(g.name, g.kind, g.size, len(kept.get(g.name, range(g.size))), g.exact)
-            for g in planned.model.groups
+            for g in (*planned.model.groups, *blocks)
         ),
         diagnostics=planned.diagnostics,
     )

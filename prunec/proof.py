@@ -88,7 +88,8 @@ def _checks(
             masked = twin.run(graph, weights, removed, bare, example)
             yield _compared("the slim model is its masked twin", masked)
             faults = state.run(graph, weights, removed, claim.slim, repaired=True)
-            figures = f"{len(graph.weights)} tensors, {state.parameters(graph, removed)} parameters"
+            count = len(graph.weights) - len(removed.absent)
+            figures = f"{count} tensors, {state.parameters(graph, removed)} parameters"
             yield Check("names, shapes and ties", not faults, figures), faults
             stage("proving the files")
             alone = room.compare(claim.slim)

@@ -3,6 +3,10 @@
 A group belongs to the first `prune` rule of its kind whose selector matches every module that makes
 its channels: half a residual stream cannot be pruned. `freeze` takes groups out again: those that a
 matching module makes, or, with `inputs of`, reads.
+
+A rule for blocks takes the residual branches whose module its selector matches: the deepest one
+that holds all matrices of the branch (`layers.0.mlp`, norms aside; `layer1.0` of a ResNet). A
+`freeze` of anything inside a branch keeps it.
 """
 
 from __future__ import annotations
@@ -48,7 +52,9 @@ class Selection:
     def widths(self) -> dict[str, tuple[int, ...]]:
         """The widths that each group may have, by its name."""
         return {
-            g.name: allowed_widths(
+            g.name: (0, 1)
+            if g.branch is not None
+            else allowed_widths(
                 g.size, max(g.least, rule.prune.least(g.size)), rule.prune.multiple_of
             )
             for rule in self.rules
@@ -64,7 +70,9 @@ def run(spec: Spec, analysis: Analysis) -> Selection:
             rule has matching modules but no group), P0503 (everything is frozen by the spec), P0507
             (the model has no group of the rule's kind), P0508 (the vocabulary is not offered).
     """
-    if not analysis.groups:
+    blocks = analysis.blocks if any(p.kind == "blocks" for p in spec.prunes) else ()
+    everything = (*analysis.groups, *blocks)
+    if not everything:
         raise PruneError(_nothing_free(analysis))
     modules = tuple((m.path, m.cls) for m in analysis.graph.modules)
     _check_selectors(spec, modules)
@@ -72,19 +80,21 @@ def run(spec: Spec, analysis: Analysis) -> Selection:
     frozen: dict[str, Group] = {}
     for freeze in spec.freezes:
         chosen = frozenset(select(freeze.selector, modules))
-        hit = {g.name: g for g in analysis.groups if chosen & _side(g, freeze)}
+        hit = {g.name: g for g in everything if chosen & _side(g, freeze)}
         frozen |= hit
         warnings += [] if hit else [_freezes_nothing(freeze)]
     rules: list[Rule] = []
     taken = set(frozen)
     for prune in spec.prunes:
         chosen = frozenset(select(prune.selector, modules))
-        kin = [g for g in analysis.groups if prune.covers(g.kind)]
+        kin = [g for g in everything if prune.covers(g.kind)]
         if prune.kind == "vocabulary":
             raise PruneError(_vocabulary(prune))
         if not kin:
-            raise PruneError(_no_such_kind(prune, analysis.groups))
+            raise PruneError(_no_such_kind(prune, everything))
         whole = [g for g in kin if _makers(g) <= chosen]
+        if not whole and prune.kind == "blocks":
+            raise PruneError(_no_block(prune, kin, chosen))
         if not whole:
             raise PruneError(_coupled(prune, kin, chosen))
         own = tuple(g for g in whole if g.name not in taken)
@@ -115,6 +125,8 @@ def _makers(group: Group) -> frozenset[str]:
 
 
 def _side(group: Group, freeze: Freeze) -> frozenset[str]:
+    if group.branch is not None:
+        return _makers(group) | {*group.branch.modules}
     return _makers(group) if freeze.side == "outputs" else frozenset(group.consumers)
 
 
@@ -177,6 +189,20 @@ def _vocabulary(prune: Prune) -> Diagnostic:
         span=prune.span,
         notes=("which tokens may go is known to whoever makes the token ids, not to the model",),
         help="shorten the embedding's other axis: `prune hidden`",
+    )
+
+
+def _no_block(prune: Prune, blocks: Sequence[Group], chosen: frozenset[str]) -> Diagnostic:
+    """A rule matches modules, but no residual branch."""
+    known = [f"`{g.producers[0]}`" for g in blocks]
+    more = f" and {len(known) - REASONS} more" if len(known) > REASONS else ""
+    return Diagnostic(
+        "P0502",
+        "this `prune` rule matches modules, but no residual block",
+        span=prune.selector.span if prune.selector else prune.span,
+        label=_count(len(chosen), "module"),
+        notes=("a block is a branch that is computed from what it is added to: `x + f(x)`",),
+        help=f"blocks here: {', '.join(known[:REASONS])}{more}",
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from prunec import trace
 from prunec.diagnostics import Diagnostic
 from prunec.ir.group import Axes, Group
-from prunec.passes import axes, group
+from prunec.passes import axes, blocks, group
 from prunec.prepare import Stage, Subject, quiet
 from prunec.report import analysis
 from prunec.report.analysis import Analysis
@@ -16,12 +16,15 @@ from prunec.trace import Traced
 
 @dataclass(frozen=True, eq=False)
 class Understood:
-    """A model and all that is known of it."""
+    """A model and all that is known of it: ``groups`` of channels, and ``blocks`` that can go
+    whole.
+    """
 
     subject: Subject
     traced: Traced
     axes: Axes
     groups: tuple[Group, ...]
+    blocks: tuple[Group, ...] = ()
 
     @property
     def notes(self) -> tuple[Diagnostic, ...]:
@@ -30,7 +33,7 @@ class Understood:
 
     @property
     def analysis(self) -> Analysis:
-        return analysis.run(self.traced.graph, self.axes, self.groups)
+        return analysis.run(self.traced.graph, self.axes, self.groups, self.blocks)
 
 
 def run(subject: Subject, stage: Stage = quiet) -> Understood:
@@ -39,4 +42,5 @@ def run(subject: Subject, stage: Stage = quiet) -> Understood:
     traced = trace.run(subject.module, subject.args, subject.kwargs, dynamic=subject.dynamic)
     stage("solving axes")
     solved = axes.run(traced.graph)
-    return Understood(subject, traced, solved, group.run(traced.graph, solved))
+    found = group.run(traced.graph, solved)
+    return Understood(subject, traced, solved, found, blocks.run(traced.graph, solved))

@@ -35,8 +35,8 @@ class Problem:
     """Choose a width for every group.
 
     ``rankings`` and ``widths`` are by the name of the group; a group without a ranking keeps its
-    full width. ``widths`` are ascending, at least 1, and end at the full width; a group without an
-    entry may have any.
+    full width. ``widths`` are ascending, at least 1 (0 for a block, which goes or stays), and end
+    at the full width; a group without an entry may have any.
     """
 
     groups: tuple[Group, ...]
@@ -49,8 +49,9 @@ class Problem:
         """The widths that a group may have."""
         if group.name not in self.rankings:
             return (group.size,)
-        found = self.widths.get(group.name) or tuple(range(1, group.size + 1))
-        if found[0] < 1 or found[-1] != group.size or list(found) != sorted(set(found)):
+        least = _fewest(group)
+        found = self.widths.get(group.name) or tuple(range(least, group.size + 1))
+        if found[0] < least or found[-1] != group.size or list(found) != sorted(set(found)):
             raise InternalError(f"illegal widths for {group.name} of size {group.size}: {found}")
         return found
 
@@ -75,19 +76,30 @@ class Problem:
                 metric,
                 None,
                 self.costs.total(metric),
-                self.costs.total(metric, atoms),
+                self.costs.remaining(metric, atoms),
                 min(bounds[metric], default=None),
             )
             for metric in whole
         ]
         return tuple(found) + tuple(
-            Cost(b.metric, b.where or b.text, self.cost(b), self.cost(b, widths), b.bound)
+            Cost(
+                b.metric,
+                b.where or b.text,
+                self.cost(b),
+                self.costs.remaining(b.metric, atoms, b.scope),
+                b.bound,
+            )
             for b in self.budgets
             if b.scope
         )
 
     def _by_atom(self, widths: Mapping[str, int]) -> dict[int, int]:
         return {g.atom.id: widths[g.name] for g in self.groups if g.name in widths}
+
+
+def _fewest(group: Group) -> int:
+    """The fewest channels that may ever stay."""
+    return 0 if group.branch is not None else 1
 
 
 def allowed_widths(size: int, least: int = 1, multiple: int = 1) -> tuple[int, ...]:
@@ -133,13 +145,16 @@ def _unreachable(
     problem: Problem, budget: Budget, dense: int, least: Mapping[str, int]
 ) -> Diagnostic:
     reachable = problem.cost(budget, least)
-    bare = problem.cost(budget, {g.name: 1 for g in problem.groups if g.name in problem.rankings})
+    selected = [g for g in problem.groups if g.name in problem.rankings]
+    bare = problem.cost(budget, {g.name: _fewest(g) for g in selected})
     if bare <= budget.bound:
         help_ = "lower `keep` or `multiple of`: the smallest widths that they allow cost too much"
     else:
         help_ = "prune more groups, or ask for less: what is frozen or unselected costs too much"
     fixed = [g.name for g in problem.groups if g.name not in problem.rankings]
-    notes = [f"dense: {amount(dense)}; one channel in every selected group: {amount(bare)}"]
+    without = any(g.branch is not None for g in selected)
+    what = "one channel in every selected group" + (", no selected block" if without else "")
+    notes = [f"dense: {amount(dense)}; {what}: {amount(bare)}"]
     if fixed:
         more = f" and {len(fixed) - 4} more" if len(fixed) > 4 else ""
         notes.append(f"free, but not selected: {', '.join(fixed[:4])}{more}")

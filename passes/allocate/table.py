@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunec.passes.allocate.problem import Problem, losses
-from prunec.passes.polynomial import Floats, Integers, Polynomial
+from prunec.passes.polynomial import Floats, Integers, Polynomial, add
 
 OPTIONS = 256
 """Widths looked at per group: more are thinned evenly."""
@@ -44,6 +44,8 @@ class Table:
         """All allowed widths, and the budgets that the dense model exceeds: others always hold."""
         binding = [b for b in problem.budgets if problem.cost(b) > b.bound]
         totals = [problem.costs.monomials(b.metric, b.scope) for b in binding]
+        # Costs are divided by their bounds, so one of nothing is doubled: 2 c <= 1 says c <= 0.
+        totals = [t if b.bound else add(t, t) for t, b in zip(totals, binding, strict=True)]
         touched = {atom for total in totals for monomial in total for atom in monomial}
         groups = [
             g
@@ -56,7 +58,7 @@ class Table:
             [np.array(problem.allowed(g), dtype=np.int64) for g in groups],
             [losses(problem, g) for g in groups],
             tuple(Polynomial.compile(t, unknowns, problem.costs.sizes) for t in totals),
-            tuple(b.bound for b in binding),
+            tuple(b.bound or 1 for b in binding),
         )
 
     @classmethod

@@ -33,8 +33,11 @@ def run(
         return dict(shrunk.weights)
     walk = Walk(graph, weights, shrunk, batches)
     for dense in walk.nodes:
-        node = walk.node(dense.name)
         walk.dense.compute(dense.name)
+        if dense.name not in walk.shrunk.graph.node:
+            walk.free(dense.name)
+            continue
+        node = walk.node(dense.name)
         for method in methods:
             match method:
                 case LeastSquares(ridge=ridge):

@@ -11,7 +11,7 @@ from typing import cast
 from torch import Tensor
 
 from prunec.ir.axis import Mask
-from prunec.ir.graph import Argument, Graph, Node, Ref
+from prunec.ir.graph import Graph, Node, Ref
 from prunec.passes.batches import Batch
 from prunec.passes.execute import Tape, schedule
 from prunec.passes.repair.norm import BatchNorm, along, batch_norm
@@ -36,7 +36,8 @@ class Walk:
         self.nodes = schedule(graph)
         self.shrunk = shrunk
         self.dense = Tape(graph, weights, batches, self.nodes)
-        self.slim = Tape(shrunk.graph, shrunk.weights, batches, self.nodes)
+        left = [found for n in self.nodes if (found := shrunk.graph.node.get(n.name)) is not None]
+        self.slim = Tape(shrunk.graph, shrunk.weights, batches, left)
         self.original = self.slim.weights | {}
         self.batches = range(len(batches))
         self.fitted: set[str] = set()
@@ -49,7 +50,8 @@ class Walk:
     def free(self, name: str) -> None:
         """Forget what nothing reads after this node."""
         self.dense.free(name)
-        self.slim.free(name)
+        if name in self.shrunk.graph.node:
+            self.slim.free(name)
 
     def result(self) -> dict[str, Tensor]:
         """The slim model's weights as they now stand, in their own types; the same tensors where
@@ -110,7 +112,7 @@ class Walk:
             return None
         user = users[0]
         if user.op in SUMS and not user.kwargs and len(user.args) == 2:
-            return self._missing(user.args, name, batch)
+            return self._missing(user, name, batch)
         if user.op.rpartition(".")[0] in PASSIVE:
             return self._correction(user.name, batch)
         norm = self.norm(name)
@@ -120,17 +122,21 @@ class Walk:
         factor = norm.factor(self.original)
         return None if bool((factor.abs() < TINY).any()) else beyond / along(factor, beyond)
 
-    def _missing(self, operands: Sequence[Argument], name: str, batch: int) -> Tensor | None:
-        """What the other operand of a sum lacks."""
-        others = [a.name for a in operands if isinstance(a, Ref) and a.name != name]
-        if (
-            len(others) != 1
-            or others[0] not in self.slim.values
-            or others[0] not in self.dense.values
-        ):
+    def _missing(self, user: Node, name: str, batch: int) -> Tensor | None:
+        """What the other operand of a sum lacks, a branch that is gone from it included."""
+        dense = self.dense.graph.node[user.name].args
+        pairs = [
+            (slim.name, was.name)
+            for slim, was in zip(user.args, dense, strict=True)
+            if isinstance(slim, Ref) and isinstance(was, Ref) and slim.name != name
+        ]
+        if len(pairs) != 1:
             return None
-        given = self.slim.values[others[0]][batch]
-        wanted = self.select(others[0], batch)
+        ((other, was),) = pairs
+        if other not in self.slim.values or was not in self.dense.values:
+            return None
         types = self.shrunk.graph.types
-        same = types[others[0]] == types[name]
-        return wanted - given if same else None
+        if types[other] != types[name]:
+            return None
+        given: Tensor = self.slim.values[other][batch]
+        return self.select(was, batch) - given

@@ -6,13 +6,20 @@ from dataclasses import replace
 from typing import assert_never
 
 from prunec.ir.plan import Ranking
-from prunec.passes.score import magnitude, obs, random_, taylor, torch_pruning_
+from prunec.passes.score import blocks, magnitude, obs, random_, taylor, torch_pruning_
 from prunec.passes.score.context import Context as Context
 from prunec.spec import L1, L2, Obs, Random, Score, Taylor, TorchPruning
 
 
 def run(method: Score, context: Context) -> dict[str, Ranking]:
     """The ranking of every group of the context, by group name."""
+    channels = tuple(g for g in context.groups if g.branch is None)
+    whole = tuple(g for g in context.groups if g.branch is not None)
+    found = _channels(method, replace(context, groups=channels)) if channels else {}
+    return found | (blocks.run(method, replace(context, groups=whole)) if whole else {})
+
+
+def _channels(method: Score, context: Context) -> dict[str, Ranking]:
     match method:
         case Random(seed=seed):
             return random_.run(context, seed)

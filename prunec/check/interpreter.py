@@ -1,5 +1,5 @@
 """Interpreter: the original graph, node by node, with what is removed masked at the input of every
-consumer.
+consumer, and with the operands of sums left out that are dropped.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from prunec.check import independence, samples
+from prunec.check import dropped, independence, samples
 from prunec.check.contraction import CONTRACTIONS
 from prunec.check.mixing import MIXING
 from prunec.check.norms import NORMS
@@ -54,13 +54,15 @@ def run(
 
     Raises:
         PruneError: P0803 where an operator combines the indices of a pruned axis in a way that has
-            no masked form here.
+            no masked form here, and where what is dropped or absent is needed all the same.
     """
+    rest = dropped.run(graph, removed)
     values: dict[str, Any] = dict(zip((i.name for i in graph.inputs), inputs, strict=True))
-    machine = _Machine(weights, *_kept(graph, removed, inputs), train=train, values=values)
+    present = {name: w for name, w in weights.items() if name not in removed.absent}
+    machine = _Machine(present, *_kept(graph, removed, inputs), train=train, values=values)
     returned = {ref.name for ref in graph.outputs}
-    dying = _deaths(graph, returned)
-    for node in graph.nodes:
+    dying = _deaths(rest, returned)
+    for node in rest:
         values[node.name] = machine.evaluate(node)
         for name in dying.get(node.name, ()):
             del values[name]
@@ -76,9 +78,9 @@ def _kept(
         raise PruneError(Diagnostic("P0803", f"cannot check a pruned axis: {fault}")) from None
 
 
-def _deaths(graph: Graph, returned: set[str]) -> dict[str, list[str]]:
+def _deaths(nodes: Sequence[Node], returned: set[str]) -> dict[str, list[str]]:
     """For each node the values that it is the last to read."""
-    last = {name: users[-1].name for name, users in graph.users.items() if users}
+    last = {ref.name: node.name for node in nodes for ref in node.refs()}
     dying: dict[str, list[str]] = {}
     for value, reader in last.items():
         if value not in returned:

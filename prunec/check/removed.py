@@ -23,11 +23,15 @@ Keep: TypeAlias = "tuple[Tensor | None, ...] | tuple[Keep, ...] | None"
 class Removed:
     """The claim that the twin tests: per input or node, and per weight, what is kept of it.
 
-    Names that are not listed lose nothing.
+    Names that are not listed lose nothing. ``dropped`` are sums with the operands (names of nodes)
+    that count as zero: the sum is what its other operands are. ``absent`` are weights that nothing
+    needs then, and that the slim module does not have.
     """
 
     values: Mapping[str, Kept] = field(default_factory=dict)
     weights: Mapping[str, Kept] = field(default_factory=dict)
+    dropped: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
 
     def at(self, graph: Graph, sizes: Mapping[str, int]) -> tuple[dict[str, Keep], dict[str, Keep]]:
         """What is kept of values and of weights, as tensors, where the dynamic dimensions have

@@ -24,13 +24,13 @@ def run(
 ) -> tuple[Diagnostic, ...]:
     """P0807 for every disagreement of a slim module's state dict with the original's.
 
-    The keys are the original's, ties included and still tied; every shape is what is kept, so the
-    number of parameters is the predicted one; and unless the weights are ``repaired``, every value
-    is the original's at the kept indices, to the bit.
+    The keys are the original's but for what is absent, ties included and still tied; every shape is
+    what is kept, so the number of parameters is the predicted one; and unless the weights are
+    ``repaired``, every value is the original's at the kept indices, to the bit.
     """
-    found = [*_keys(graph, slim)]
+    found = [*_keys(graph, removed, slim)]
     state = slim.state_dict(keep_vars=True)
-    for weight in graph.weights:
+    for weight in _present(graph, removed):
         want = select(weights[weight.name], removed.weights.get(weight.name))
         found += [
             _fault(f"`{name}` {fault}")
@@ -43,7 +43,12 @@ def run(
 
 def parameters(graph: Graph, removed: Removed) -> int:
     """How many parameters the slim module must have; tied ones count once."""
-    return sum(_kept_elements(w, removed) for w in graph.weights if w.kind == "parameter")
+    present = _present(graph, removed)
+    return sum(_kept_elements(w, removed) for w in present if w.kind == "parameter")
+
+
+def _present(graph: Graph, removed: Removed) -> list[Weight]:
+    return [w for w in graph.weights if w.name not in removed.absent]
 
 
 def _kept_elements(weight: Weight, removed: Removed) -> int:
@@ -51,14 +56,14 @@ def _kept_elements(weight: Weight, removed: Removed) -> int:
     return select(index, removed.weights.get(weight.name)).numel()
 
 
-def _keys(graph: Graph, slim: nn.Module) -> Iterator[Diagnostic]:
-    stored = [w for w in graph.weights if w.kind != "constant" and w.persistent]
+def _keys(graph: Graph, removed: Removed, slim: nn.Module) -> Iterator[Diagnostic]:
+    stored = [w for w in _present(graph, removed) if w.kind != "constant" and w.persistent]
     wanted = {name for w in stored for name in (w.name, *w.ties)}
     given = set(slim.state_dict())
     if wanted - given:
         yield _fault(f"the slim module lacks {_list(wanted - given)}")
     if given - wanted:
-        yield _fault(f"the slim module has {_list(given - wanted)}, which the original has not")
+        yield _fault(f"the slim module has {_list(given - wanted)}, which it should not have")
 
 
 def _difference(want: Tensor, got: Tensor, repaired: bool) -> str | None:

@@ -51,7 +51,7 @@ def place(slim: nn.Module, graph: Graph, weights: Mapping[str, Tensor], removed:
         **dict(slim.named_buffers(remove_duplicate=False)),
     }
     with torch.no_grad():
-        for weight in graph.weights:
+        for weight in (w for w in graph.weights if w.name not in removed.absent):
             kept = select(weights[weight.name], removed.weights.get(weight.name))
             for name in (weight.name, *weight.ties):
                 if name in own and own[name].shape == kept.shape:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeAlias
 
 from prunec.emit import calls, recurrent
@@ -24,6 +25,24 @@ class Model:
     hierarchy: Hierarchy
     boundaries: Boundaries
     literals: Mapping[str, Expr]
+
+    def is_empty(self, path: str) -> bool:
+        """Whether a module does nothing and holds nothing: in a list it is an ``nn.Identity``."""
+        known = path in self.program.graph.module
+        return known and path not in self._used
+
+    @cached_property
+    def _used(self) -> frozenset[str]:
+        """The paths at or above whatever is called, holds weights, or holds constants."""
+        graph = self.program.graph
+        found = {call.path for node in self.program.nodes for call in node.scope}
+        placed = self.hierarchy.placed or {}
+        homes = [m.path for m in graph.modules if m.weights]
+        homes += [*self.hierarchy.constants, *(n.rpartition(".")[0] for n in placed.values())]
+        for home in homes:
+            parts = home.split(".")
+            found.update(".".join(parts[:n]) for n in range(1, len(parts) + 1))
+        return frozenset(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,9 +169,10 @@ def _loop(
     if not isinstance(first, Region):
         return None
     container = first.path.rpartition(".")[0]
-    if model.hierarchy.kind(container) is not Kind.LIST or not first.path.endswith(".0"):
+    if model.hierarchy.kind(container) is not Kind.LIST:
         return None
-    paths = [path for _, path in model.hierarchy.children(container)]
+    members = [path for _, path in model.hierarchy.children(container)]
+    paths = [path for path in members if not model.is_empty(path)]
     row = steps[: len(paths)]
     acts = [s.act for s in row]
     called = [a.path for a in acts if isinstance(a, Region)]
@@ -163,6 +183,8 @@ def _loop(
     passing = [counts[s.results[0]] for s in row[:-1]]
     if carried is None or passing != [1] * len(passing):
         return None
+    if len(paths) < len(members) and len(given[0]) > 1:
+        return None  # an `nn.Identity`, which stands for what is gone, takes one argument
     return Loop(container, given[0], carried), len(row)
 
 

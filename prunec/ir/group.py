@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
 from prunec.ir.axis import Atom, Axis
+from prunec.ir.graph import Ref
 
 Role = Literal["produce", "consume", "scale"]
 # What a group is made of, as `prune KIND` names it; "channels" is a width that is none of the
@@ -118,6 +119,22 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Branch:
+    """A residual branch, ``node = skip + value``, that can go whole: then ``node`` is ``skip``.
+
+    ``exclusive`` are the nodes that nothing but the branch needs, in order, ``value``'s among them;
+    ``weights`` those that only they read. ``modules`` own the weights that the branch reads.
+    """
+
+    node: str
+    skip: Ref
+    value: Ref
+    exclusive: tuple[str, ...]
+    weights: tuple[str, ...]
+    modules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """A free atom with all its places. Removing channel k is `index_select` of every place.
 
@@ -125,6 +142,9 @@ class Group:
     is removed. ``producers`` and ``consumers`` are module paths in graph order. ``mixing`` lists
     nodes that mix the channels: empty means that removing a channel equals zeroing it (the group is
     exact). ``least`` is the fewest channels that may stay: a variance needs two.
+
+    A group of the kind ``blocks`` is a residual ``branch``: of size one, without places, its one
+    producer the deepest module that holds all matrices of the branch.
     """
 
     name: str
@@ -135,6 +155,7 @@ class Group:
     consumers: tuple[str, ...]
     mixing: tuple[str, ...] = ()
     least: int = 1
+    branch: Branch | None = None
 
     @property
     def size(self) -> int:

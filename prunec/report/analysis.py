@@ -42,10 +42,10 @@ class Operator:
 
 @dataclass(frozen=True)
 class Analysis:
-    """The groups of a model and its frozen weight axes. ``print(analysis)`` shows both.
+    """The groups of a model, its frozen weight axes, and the residual blocks that can go whole.
 
-    ``unknown`` are the operators that freeze all that they touch, the costliest first; ``probed``
-    those whose axes were inferred by experiment.
+    ``print(analysis)`` shows all of them. ``unknown`` are the operators that freeze all that they
+    touch, the costliest first; ``probed`` those whose axes were inferred by experiment.
     """
 
     graph: Graph
@@ -53,6 +53,7 @@ class Analysis:
     frozen: tuple[FrozenAxis, ...]
     unknown: tuple[Operator, ...] = ()
     probed: tuple[Operator, ...] = ()
+    blocks: tuple[Group, ...] = ()
 
     def reasons(self) -> tuple[tuple[str, int], ...]:
         """Each reason for a frozen axis with how many weight dimensions it freezes, the commonest
@@ -89,6 +90,7 @@ class Analysis:
             ],
             "unknown_operators": [asdict(o) for o in self.unknown],
             "probed_operators": [asdict(o) for o in self.probed],
+            "blocks": [block_dict(g) for g in self.blocks],
         }
 
     def __str__(self) -> str:
@@ -97,7 +99,9 @@ class Analysis:
         return tables.text(*tables.analysis(self))
 
 
-def run(graph: Graph, axes: Axes, groups: tuple[Group, ...]) -> Analysis:
+def run(
+    graph: Graph, axes: Axes, groups: tuple[Group, ...], blocks: tuple[Group, ...] = ()
+) -> Analysis:
     """The analysis of a graph whose axes are solved."""
     unknown = [
         Operator(u.node, u.op, u.line, u.reason, _unreached(graph, axes, u.node))
@@ -108,7 +112,7 @@ def run(graph: Graph, axes: Axes, groups: tuple[Group, ...]) -> Analysis:
         for n in map(graph.node.__getitem__, axes.probed)
     ]
     unknown.sort(key=lambda o: -o.parameters)
-    return Analysis(graph, groups, tuple(_frozen(axes)), tuple(unknown), tuple(probed))
+    return Analysis(graph, groups, tuple(_frozen(axes)), tuple(unknown), tuple(probed), blocks)
 
 
 def _unreached(graph: Graph, axes: Axes, node: str) -> int:
@@ -182,6 +186,19 @@ def group_dict(group: Group) -> dict[str, object]:
             {"weight": p.weight, "dim": p.dim, "axis": str(p.axis), "role": p.role}
             for p in group.places
         ],
+    }
+
+
+def block_dict(group: Group) -> dict[str, object]:
+    """A residual block as plain JSON values: the sum, and what goes with its branch."""
+    branch = group.branch
+    assert branch is not None
+    return {
+        "name": group.name,
+        "module": group.producers[0],
+        "sum": branch.node,
+        "nodes": list(branch.exclusive),
+        "weights": list(branch.weights),
     }
 
 

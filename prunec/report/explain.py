@@ -37,13 +37,15 @@ def subject(found: Analysis, name: str) -> tuple[RenderableType, ...]:
     Raises:
         PruneError: P0506 when nothing has this name.
     """
-    groups = [g for g in found.groups if g.name == name]
+    groups = [g for g in (*found.groups, *found.blocks) if g.name == name]
     if groups:
-        return tuple(_group(found, groups[0]))
+        return tuple(_block(found, groups[0]) if groups[0].branch else _group(found, groups[0]))
     modules = [m.path for m in found.graph.modules if fnmatchcase(m.path, name)]
     weights = [w.name for w in found.graph.weights if _within(w.name, modules)]
     if not weights:
-        known = [g.name for g in found.groups] + [m.path for m in found.graph.modules if m.path]
+        known = [g.name for g in (*found.groups, *found.blocks)] + [
+            m.path for m in found.graph.modules if m.path
+        ]
         raise PruneError(
             Diagnostic(
                 "P0506",
@@ -62,6 +64,18 @@ def _group(found: Analysis, group: Group) -> Iterator[RenderableType]:
     table = tables.plain("tensor", dim="right", role="left", axis="left")
     for place in group.places:
         table.add_row(Text(place.weight), str(place.dim), place.role, Text(str(place.axis)))
+    yield table
+
+
+def _block(found: Analysis, group: Group) -> Iterator[RenderableType]:
+    branch = group.branch
+    assert branch is not None
+    line = found.graph.node[branch.node].line
+    yield Text(f"{group.name}: a residual branch, {len(branch.exclusive)} operators")
+    yield Text(f"  added by %{branch.node}{f' at {line}' if line else ''}: {branch.skip} stays")
+    table = tables.plain("tensor", size="left")
+    for name in branch.weights:
+        table.add_row(Text(name), Text(str(list(found.graph.weight[name].type.shape))))
     yield table
 
 

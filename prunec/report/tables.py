@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from io import StringIO
+from math import prod
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -62,7 +63,8 @@ def widths(found: Sequence[Width]) -> Table:
     table = plain("group", kind="left", kept="right", of="right")
     for row in found:
         if row.kept < row.size:
-            table.add_row(Text(row.group), row.kind, str(row.kept), str(row.size))
+            kept = str(row.kept) if row.kept else "removed"
+            table.add_row(Text(row.group), row.kind, kept, str(row.size))
     whole = sum(row.kept == row.size for row in found)
     if whole:
         table.add_row(f"({whole} {'group keeps' if whole == 1 else 'groups keep'} all)", "", "", "")
@@ -88,6 +90,16 @@ def groups(found: Analysis) -> Table:
     return table
 
 
+def blocks(found: Analysis) -> Table:
+    """Every residual branch that can be removed whole, with the parameters that go with it."""
+    table = plain("block", parameters="right")
+    for group in found.blocks:
+        own = group.branch.weights if group.branch is not None else ()
+        held = [w for name in own if (w := found.graph.weight[name]).kind == "parameter"]
+        table.add_row(Text(group.name), count(sum(prod(w.type.shape) for w in held)))
+    return table
+
+
 def frozen(found: Analysis) -> Table:
     """Why weight axes are frozen, the commonest reason first."""
     table = plain("frozen because", axes="right", first="left", line="left")
@@ -99,8 +111,8 @@ def frozen(found: Analysis) -> Table:
 
 
 def analysis(found: Analysis) -> tuple[RenderableType, ...]:
-    """Groups, frozen axes, and the operators that are not understood."""
-    parts = [groups(found), frozen(found)]
+    """Groups and blocks, frozen axes, and the operators that are not understood."""
+    parts = [groups(found), *([blocks(found)] if found.blocks else []), frozen(found)]
     return (*parts, operators(found)) if found.unknown or found.probed else tuple(parts)
 
 

@@ -6,13 +6,17 @@ source, loads it, and asks the masked twin. An unpruned plan must give the model
 
 from __future__ import annotations
 
+import random
+
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prunec import trace
+from prunec.check import Removed, twin
+from prunec.ir import verify
 from prunec.ir.plan import Plan
-from prunec.passes import axes, group, shrink
+from prunec.passes import axes, blocks, cost, group, shrink
 from tests.properties import case
 from tests.properties.networks import Recipe, recipes
 
@@ -29,6 +33,39 @@ CASES = 200
 def test_never_a_wrong_model(recipe: Recipe, seed: int, keep: float) -> None:
     found = case.run(recipe, seed, keep)
     assert found.verdict == "equal", found.reason
+
+
+@settings(
+    max_examples=25,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(recipe=recipes(), seed=st.integers(0, 9))
+def test_never_a_wrong_model_without_blocks(recipe: Recipe, seed: int) -> None:
+    """The same with random residual blocks removed, and costs that are those of what is left."""
+    module, example = recipe.build()
+    traced = trace.run(module, example)
+    solved = axes.run(traced.graph)
+    groups = group.run(traced.graph, solved)
+    whole = blocks.run(traced.graph, solved)
+    drawn = random.Random(seed)
+    gone = {each.name: () for each in whole if drawn.random() < 0.6}
+    asked = Plan({**case.plan(groups, 0.5, seed).keep, **gone})
+    shrunk = shrink.run(traced.graph, traced.weights, solved, (*groups, *whole), asked)
+    verify.run(shrunk.graph)
+    slim = case.emitted(shrunk)
+    removed = Removed(shrunk.values, shrunk.kept, shrunk.dropped, shrunk.absent)
+    found = twin.run(
+        traced.graph, traced.weights, removed, slim, example, batches=(1, 3), seed=seed
+    )
+    unchecked = {d.code for d in found.diagnostics}
+    if unchecked and unchecked <= case.UNCHECKED:
+        return
+    assert found.equal, "\n".join(map(str, found.diagnostics))
+    widths = {g.atom.id: len(asked.keep[g.name]) for g in (*groups, *whole) if g.name in asked.keep}
+    costs = cost.run(traced.graph, solved, whole)
+    assert costs.total("params", widths) == sum(p.numel() for p in slim.parameters())
 
 
 @settings(

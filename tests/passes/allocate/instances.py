@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise, product
 
 import numpy as np
 
 from prunec.ir.axis import Atom
-from prunec.ir.group import Group
+from prunec.ir.graph import Ref
+from prunec.ir.group import Branch, Group
 from prunec.ir.plan import Ranking
 from prunec.passes.allocate.problem import Budget, Problem, allowed_widths
 from prunec.passes.cost import Costs, Metric, Term
@@ -62,6 +64,42 @@ def problem(
         bound = int(rng.integers(bare.cost(probe, least), bare.cost(probe)))
         found.append(Budget(metric, bound, f"{metric} <= {bound}"))
     return Problem(members, rankings, costs, tuple(found), widths)
+
+
+def with_blocks(rng: np.random.Generator, asked: Problem, blocks: int = 2) -> Problem:
+    """The problem with blocks that switch random terms off: what they multiply goes with them."""
+    ids = [-1 - k for k in range(blocks)]
+    members = tuple(
+        Group(
+            f"b{-i}",
+            Atom(i, 1),
+            "blocks",
+            (),
+            (),
+            (),
+            branch=Branch("y", Ref("x"), Ref("v"), (), ()),
+        )
+        for i in ids
+    )
+    terms = tuple(
+        replace(
+            term,
+            monomials={
+                tuple(sorted((*atoms, *(i for i in ids if rng.random() < 0.4)))): value
+                for atoms, value in term.monomials.items()
+            },
+        )
+        for term in asked.costs.terms
+    )
+    costs = Costs(terms, {**asked.costs.sizes, **dict.fromkeys(ids, 1)})
+    losses = {g.name: np.array([0.0, rng.exponential() * 3]) for g in members}
+    return replace(
+        asked,
+        groups=(*asked.groups, *members),
+        costs=costs,
+        rankings={**asked.rankings, **{n: Ranking(np.zeros(1, int), v) for n, v in losses.items()}},
+        widths={**asked.widths, **{g.name: (0, 1) for g in members}},
+    )
 
 
 def ranking(rng: np.random.Generator, size: int) -> Ranking:

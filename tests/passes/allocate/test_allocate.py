@@ -12,7 +12,7 @@ from prunec.diagnostics import PruneError
 from prunec.ir.plan import Plan
 from prunec.passes.allocate import Problem, run
 from prunec.spec import Dp, Greedy, Lp, Solver, Uniform
-from tests.passes.allocate.instances import brute_force, problem
+from tests.passes.allocate.instances import brute_force, problem, with_blocks
 
 SOLVERS: tuple[Solver, ...] = (Uniform(), Greedy(), Dp(), Lp())
 SHAPES = ("separable", "chain", "tangled")
@@ -53,6 +53,45 @@ def test_no_solver_breaks_a_budget_or_a_floor(solver: Solver, budgets: int) -> N
         rng = np.random.default_rng(seed)
         asked = problem(rng, SHAPES[seed % 3], groups=5, largest=7, budgets=budgets)
         respects(asked, run(solver, asked))
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("budgets", [1, 2])
+def test_blocks_go_whole_and_the_bound_stays_below_the_optimum(
+    solver: Solver, budgets: int
+) -> None:
+    gone = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        asked = problem(rng, SHAPES[seed % 3], groups=3, largest=5, budgets=budgets)
+        asked = with_blocks(rng, asked)
+        if any(asked.cost(b) <= b.bound for b in asked.budgets):
+            continue
+        plan = run(solver, asked)
+        respects(asked, plan)
+        best = brute_force(asked)
+        assert plan.bound is not None
+        assert plan.bound <= best * (1 + 1e-9) + 1e-12, seed
+        assert plan.objective >= best - 1e-12, seed
+        gone += any(kept == () for kept in plan.keep.values())
+    assert gone
+
+
+def test_dp_of_blocks_alone_is_optimal() -> None:
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        asked = problem(rng, "separable", groups=2, largest=4)
+        blocks = with_blocks(rng, asked, blocks=5)
+        held = {g.name: (g.size,) for g in asked.groups}
+        fixed = replace(blocks, widths={**blocks.widths, **held})
+        least = {g.name: fixed.allowed(g)[0] for g in fixed.groups}
+        (budget,) = fixed.budgets
+        bound = int(rng.integers(fixed.cost(budget, least), fixed.cost(budget) + 1))
+        if bound == fixed.cost(budget):
+            continue
+        fixed = replace(fixed, budgets=(replace(budget, bound=bound),))
+        plan = run(Dp(), fixed)
+        assert plan.objective == pytest.approx(brute_force(fixed), abs=1e-12), seed
 
 
 @pytest.mark.parametrize("budgets", [1, 2])
