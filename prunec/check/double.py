@@ -56,7 +56,9 @@ def module(original: nn.Module, train: bool) -> nn.Module:
         if isinstance(value, Tensor) and not value.is_leaf
     ]
     memo = {id(value): value.detach().clone() for value in computed}
-    return copy.deepcopy(original, memo).double().train(train)
+    wide = copy.deepcopy(original, memo)
+    wide._apply(lambda t: t.to(WIDER.get(t.dtype, t.dtype)))  # type: ignore[no-untyped-call]
+    return wide.train(train)
 
 
 class _Widest(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from prunec.check import Removed, compare, fidelity, samples, twin
+from prunec.check import Removed, compare, double, fidelity, samples, twin
 from tests.check import build
 
 
@@ -300,3 +300,9 @@ def _renamed(wrong: build.Compiled, right: build.Compiled) -> Removed:
     flip = next(n.name for n in right.graph.nodes if n.op == "aten.flip.default")
     values = {**wrong.removed.values, flip: wrong.removed.values[linear]}
     return Removed(values, wrong.removed.weights)
+
+
+def test_complex_tensors_are_widened_too() -> None:
+    module = nn.Module()
+    module.register_buffer("phase", torch.tensor([1j]))
+    assert double.module(module, train=False).phase.dtype == torch.complex128
