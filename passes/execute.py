@@ -191,6 +191,8 @@ def lookup(op: str) -> Callable[..., Any]:
         return operator.getitem
     if op == "size":
         return lambda value, dim: value.shape[dim]
+    if op == "aten._grouped_mm.default":
+        return _grouped_mm
     if op.startswith("scalar.") and op.removeprefix("scalar.") in SCALARS:
         return SCALARS[op.removeprefix("scalar.")]
     found: Any = torch.ops
@@ -200,6 +202,13 @@ def lookup(op: str) -> Callable[..., Any]:
     except AttributeError as error:
         raise InternalError(f"no operator is named {op}") from error
     return found  # type: ignore[no-any-return]
+
+
+def _grouped_mm(x: Tensor, weight: Tensor, offs: Tensor, *rest: None) -> Tensor:
+    """Rows up to ``offs[e]`` times matrix e; torch's kernel takes few dtypes and sizes."""
+    ends = offs.tolist()
+    sections = zip([0, *ends], ends, weight, strict=False)
+    return torch.cat([x[start:end] @ matrix for start, end, matrix in sections])
 
 
 def widen(weights: Weights) -> Weights:

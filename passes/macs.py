@@ -54,6 +54,11 @@ def _attention(sizes: Sizes, node: Node) -> Monomials:
     return multiply(*outer, k[-2], add(q[-1], wide))
 
 
+def _grouped(sizes: Sizes, node: Node) -> Monomials:
+    """x[t, i] w[E, i, o] -> y[t, o]: every row meets one matrix, however many there are."""
+    return multiply(*sizes.out(node), sizes.value(node.args[0])[-1])
+
+
 def _einsum(sizes: Sizes, node: Node) -> Monomials:
     """Operands are contracted in pairs from the left, as torch does without opt_einsum.
 
@@ -129,6 +134,8 @@ RULES: Mapping[str, Rule] = {
     "aten.addmm": _addmm,
     "aten.addmv": _addmm,
     "aten.baddbmm": _addmm,
+    "aten._grouped_mm": _grouped,
+    "transformers.grouped_mm_fallback": _grouped,
     "aten.einsum": _einsum,
     "aten.scaled_dot_product_attention": _attention,
     "aten.lstm": _recurrent,

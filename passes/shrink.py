@@ -106,7 +106,7 @@ class _Keep:
     def count(self, size: SizeOf) -> int | None:
         """What an argument must be now, or None where its axis loses nothing."""
         kept = self.mask(size.axis)
-        return None if kept is None else int(kept[size.start : size.stop].sum())
+        return None if kept is None else int(kept[size.start : size.stop].sum()) + size.offset
 
 
 def _weight(weight: Weight, kept: tuple[Mask | None, ...]) -> Weight:

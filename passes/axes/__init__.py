@@ -14,7 +14,7 @@ from dataclasses import replace
 from prunec.ir.axis import Atom, Axis, size
 from prunec.ir.graph import Graph, TensorType, leaves
 from prunec.ir.group import Axes, AxesOfValue, Frozen, Unknown
-from prunec.passes.axes import signature
+from prunec.passes.axes import indices, routing, signature
 from prunec.passes.axes.contractions import CONTRACTIONS
 from prunec.passes.axes.indexing import INDEXING
 from prunec.passes.axes.joins import JOINS
@@ -24,6 +24,7 @@ from prunec.passes.axes.positions import POSITIONS
 from prunec.passes.axes.probe import probe
 from prunec.passes.axes.recurrent import RECURRENT
 from prunec.passes.axes.reductions import REDUCTIONS
+from prunec.passes.axes.routing import ROUTING
 from prunec.passes.axes.shapes import SHAPES
 from prunec.passes.axes.shuffles import SHUFFLES
 from prunec.passes.axes.site import Facts, Items, Site, Unsupported, Value, check
@@ -54,7 +55,7 @@ def run(graph: Graph) -> Axes:
 
 def known_operators() -> tuple[str, ...]:
     """Names of the operators that have a signature or a function, sorted."""
-    return tuple(sorted({*RULES, *signatures()}))
+    return tuple(sorted({*RULES, *ROUTING, *signatures()}))
 
 
 def _declare_inputs(facts: Facts) -> None:
@@ -88,6 +89,10 @@ def _apply(site: Site) -> Value:
         raise Unsupported("an axis is empty")
     if site.node.op == "size" or site.node.op.startswith("scalar."):
         return number(site)
+    return routing.run(site, _plain)
+
+
+def _plain(site: Site) -> Value:
     if site.base in signatures():
         return signature.apply(site, signatures()[site.base])
     if site.base in RULES:
@@ -112,13 +117,18 @@ def _refuse(site: Site, reason: str) -> Value:
     for dims in site.every_tensor():
         for axis in dims:
             site.freeze(axis, reason)
+    indices.forget(site, reason)
     return site.opaque(reason)
 
 
 def _freeze_outputs(facts: Facts) -> None:
     why = Frozen("the model returns it")
-    for ref in leaves(facts.graph.output):
-        _freeze_value(facts, facts.values[ref.name], why)
+    returned = {ref.name for ref in leaves(facts.graph.output)}
+    for name in returned:
+        _freeze_value(facts, facts.values[name], why)
+    for (name, _), axis in facts.indexes.items():
+        if name in returned:
+            facts.solver.freeze(axis, Frozen("the model returns indices into it"))
 
 
 def _keep_least(facts: Facts) -> None:
@@ -158,17 +168,20 @@ def _solution(facts: Facts) -> Axes:
         values=values,
         weights=weights,
         sizes={
-            name: tuple(type(s)(s.path, resolve(s.axis), s.start, s.stop) for s in sizes)
+            name: tuple(replace(s, axis=resolve(s.axis)) for s in sizes)
             for name, sizes in facts.sizes.items()
         },
         frozen=_frozen(facts),
         mixing=_mixing(facts),
         roles=facts.roles,
         pins={
-            name: tuple(type(p)(p.keyword, p.value, resolve(p.axis)) for p in pins)
+            name: tuple(replace(p, axis=resolve(p.axis)) for p in pins)
             for name, pins in facts.pins.items()
         },
-        uses=tuple((resolve(axis), kind) for axis, kind in facts.uses),
+        uses=(
+            *((resolve(axis), kind) for axis, kind in facts.uses),
+            *((atom, "experts") for atom in routing.experts(facts)),
+        ),
         unknown=tuple(facts.unknown),
         probed=tuple(facts.probed),
         least=_least(facts),

@@ -24,6 +24,9 @@ class Facts:
     """What the equations of a graph have said so far.
 
     ``factors`` holds, by the name of a run-time number ``n * 12``, the axis that the 12 counts.
+    ``indexes`` holds, by value and item of a tuple value, the axis that its integers index (see
+    `indices`); ``offsets`` are running sums of how often; ``chosen`` are axes that a top-k chooses
+    from; ``least`` says how many of an axis must stay.
     """
 
     graph: Graph
@@ -39,6 +42,9 @@ class Facts:
     guises: dict[str, WeightRef] = field(default_factory=dict)
     unknown: list[Unknown] = field(default_factory=list)
     probed: list[str] = field(default_factory=list)
+    indexes: dict[tuple[str, int | None], Axis] = field(default_factory=dict)
+    offsets: set[str] = field(default_factory=set)
+    chosen: list[Axis] = field(default_factory=list)
     least: list[tuple[Axis, int, Frozen]] = field(default_factory=list)
 
 
@@ -109,6 +115,16 @@ class Site:
                 return value if is_dims(value) else None  # type: ignore[return-value]
         return None
 
+    def dtype(self, argument: object) -> str:
+        """The dtype of a tensor argument, as torch names it."""
+        graph = self.facts.graph
+        match argument:
+            case WeightRef(name=name):
+                return graph.weight[name].type.dtype
+            case Ref(name=name) if isinstance(kind := graph.types[name], TensorType):
+                return kind.dtype
+        raise Unsupported("an argument is not a tensor")
+
     def every_tensor(self) -> list[Dims]:
         """The axes of every tensor read, wherever it stands in the arguments."""
         refs = [*self.node.refs(), *self.node.weight_refs()]
@@ -176,10 +192,18 @@ class Site:
             self.facts.guises[self.node.name] = argument
 
     def counts(
-        self, path: tuple[int | str, ...], axis: Axis, start: int = 0, stop: int | None = None
+        self,
+        path: tuple[int | str, ...],
+        axis: Axis,
+        start: int = 0,
+        stop: int | None = None,
+        offset: int = 0,
     ) -> None:
-        """Say that the argument at ``path`` is the number of channels in ``axis[start:stop]``."""
-        self.facts.sizes.setdefault(self.node.name, []).append(SizeOf(path, axis, start, stop))
+        """Say that the argument at ``path`` is the number of channels in ``axis[start:stop]``, plus
+        ``offset``.
+        """
+        size = SizeOf(path, axis, start, stop, offset)
+        self.facts.sizes.setdefault(self.node.name, []).append(size)
 
     # -- results
     # -------------------------------------------------------------------------------------------

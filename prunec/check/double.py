@@ -68,7 +68,17 @@ class _Widest(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         wide = tuple(map(_wide, args))
-        return func(*wide, **{key: _wide(value) for key, value in (kwargs or {}).items()})
+        named = {key: _wide(value) for key, value in (kwargs or {}).items()}
+        if func is torch.ops.aten._grouped_mm.default:
+            return _grouped_mm(*wide, **named)
+        return func(*wide, **named)
+
+
+def _grouped_mm(x: Tensor, weight: Tensor, offs: Tensor, *rest: Any, **named: Any) -> Tensor:
+    """Rows up to ``offs[e]`` times matrix e: torch's own kernel takes no float64."""
+    ends = offs.tolist()
+    parts = zip([0, *ends], ends, weight, strict=False)
+    return torch.cat([x[start:end] @ matrix for start, end, matrix in parts])
 
 
 def _wide(value: Any) -> Any:

@@ -19,11 +19,12 @@ from prunec.check.norms import NORMS
 from prunec.check.plain import is_plain
 from prunec.check.recurrent import RECURRENT
 from prunec.check.removed import Keep, Removed
+from prunec.check.routing import ROUTING
 from prunec.check.site import Refused, Rule, Site
 from prunec.diagnostics import Diagnostic, InternalError, PruneError
 from prunec.ir.graph import Argument, Device, Graph, Node, Ref, TorchName, WeightRef
 
-RULES: Mapping[str, Rule] = {**CONTRACTIONS, **MIXING, **NORMS, **RECURRENT}
+RULES: Mapping[str, Rule] = {**CONTRACTIONS, **MIXING, **NORMS, **RECURRENT, **ROUTING}
 SCALARS: Mapping[str, Callable[..., Any]] = {
     "and": operator.and_,
     "or": operator.or_,

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from prunec.check import routing
 from prunec.check.site import Rule, Site
 
 
@@ -65,7 +66,7 @@ def variance(site: Site) -> Any:
 
 
 def in_order(site: Site) -> Any:
-    """What depends on positions (argmax, sort, top-k) has no meaning on a slice: refuse."""
+    """What depends on positions (sort, median) has no meaning on a slice: refuse."""
     site.intact("self", reduced(site))
     return site.call()
 
@@ -125,7 +126,7 @@ def extreme(fill: float) -> Rule:
         if "other" in site.args:
             return site.call()
         if "dim" in site.args:
-            return in_order(site)
+            return routing.best(site)
         return site.call(self=site.filled("self", reduced(site), fill))
 
     return rule
@@ -188,7 +189,7 @@ MIXING: Mapping[str, Rule] = {
     **dict.fromkeys(("var", "std", "var_mean", "std_mean"), variance),
     "max": extreme(-inf),
     "min": extreme(inf),
-    **dict.fromkeys(("argmax", "argmin", "median", "sort", "argsort", "topk"), in_order),
+    **dict.fromkeys(("median", "sort", "argsort"), in_order),
     **dict.fromkeys(("cummax", "cummin", "diff"), in_order),
     **{
         f"{name}{n}d": window(n)

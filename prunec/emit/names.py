@@ -12,9 +12,15 @@ import unicodedata
 
 from torch import nn
 
+from prunec.emit import helpers
 from prunec.emit.expr import quote
 
-RESERVED = frozenset({"torch", "nn", "F", "self", "load", "super", "range", "float", "getattr"})
+RESERVED = frozenset(
+    {
+        *("torch", "nn", "F", "self", "load", "super", "range", "float", "getattr"),
+        *helpers.SOURCES,
+    }
+)
 """What the emitted source itself says; no local name may shadow it."""
 
 

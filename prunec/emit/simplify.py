@@ -166,11 +166,13 @@ def _is_module(node: Node) -> bool:
 def _repeated(node: Node, made: dict[object, Node]) -> Argument:
     """The earlier value of the same operator on the same arguments in the same call.
 
-    Only what reads no weights: a layer that is called twice stays two calls.
+    Only what reads no weights: a layer that is called twice stays two calls. An item of a tuple is
+    the same in every call.
     """
-    if any(True for _ in node.weight_refs()) or _is_random(node) or node.op == "getitem":
+    if any(True for _ in node.weight_refs()) or _is_random(node):
         return None
-    first = made.setdefault((node.op, repr(node.args), repr(node.kwargs), node.scope), node)
+    scope = () if node.op == "getitem" else node.scope
+    first = made.setdefault((node.op, repr(node.args), repr(node.kwargs), scope), node)
     return None if first is node else Ref(first.name)
 
 

@@ -9,7 +9,18 @@ from dataclasses import replace
 from torch import Tensor
 
 from prunec.diagnostics import Diagnostic, PruneError
-from prunec.emit import body, classes, constants, hints, layout, names, shape, signature, simplify
+from prunec.emit import (
+    body,
+    classes,
+    constants,
+    helpers,
+    hints,
+    layout,
+    names,
+    shape,
+    signature,
+    simplify,
+)
 from prunec.emit.classes import Class, Instance, Names
 from prunec.emit.construct import Construct
 from prunec.emit.expr import Expr, display, literal, quote
@@ -50,7 +61,9 @@ def run(
     written = list(_classes(shaped, class_name, shown))
     text = "\n\n\n".join(_class(shaped, c) for c in written)
     loader = _loader(graph, class_name, shown)
-    parts = [f"{names.comment(header)}\n\n{_imports(text)}", text, loader]
+    brought = helpers.needed(program.nodes)
+    imports = _imports("\n".join([*brought, text]))
+    parts = [f"{names.comment(header)}\n\n{imports}", *brought, text, loader]
     return "\n\n\n".join(parts) + "\n"
 
 

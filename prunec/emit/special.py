@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from prunec.emit import arguments, expr, schema
+from prunec.emit import arguments, expr, helpers, schema
 from prunec.emit.arguments import Render
 from prunec.emit.construct import same
 from prunec.emit.constructors import UPSAMPLE_MODES, square, whole
@@ -14,6 +14,14 @@ from prunec.emit.spellings import FACTORIES
 from prunec.ir.graph import Argument, Node, TensorType, TorchName
 
 Special = Callable[[Node, Mapping[str, Argument], Render], "Expr | None"]
+
+
+def _grouped_mm(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr | None:
+    """``grouped_mm(x, weight, ends)``, by the helper that the file brings along."""
+    x, weight, ends, *others = bound.values()
+    if any(other is not None for other in others):
+        return None
+    return call(helpers.NAMES[node.op], map(render.show, (x, weight, ends)))
 
 
 def _negative(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr:
@@ -172,6 +180,7 @@ SPECIAL: Mapping[str, Special] = {
     "to": _cast,
     "_to_copy": _cast,
     "index": _index,
+    **dict.fromkeys(("_grouped_mm", "transformers.grouped_mm_fallback.default"), _grouped_mm),
     "index_put": _index_put,
     "einsum": _einsum,
     "meshgrid": _meshgrid,

@@ -45,7 +45,8 @@ class Frozen:
 
 @dataclass(frozen=True, slots=True)
 class SizeOf:
-    """Where an argument of a node counts channels: it equals what remains of ``axis[start:stop]``.
+    """Where an argument of a node counts channels: it equals what remains of ``axis[start:stop]``,
+    plus ``offset``.
 
     ``path`` leads to the argument: ``(1, 2)`` is ``args[1][2]``, ``("scale",)`` a keyword.
     """
@@ -54,6 +55,7 @@ class SizeOf:
     axis: Axis
     start: int = 0
     stop: int | None = None
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,9 @@ CALLS: dict[str, Call] = {
     "index_select": (lambda x, i: x.index_select(1, i), ((2, 4), ROWS)),
     "select_scatter": (lambda x, y: torch.select_scatter(x, y, 1, 2), ((2, 4), (2,))),
     "slice_scatter": (lambda x, y: torch.slice_scatter(x, y, 1, 1, 3), ((2, 4), (2, 2))),
+    # compared
+    "eq": (lambda x, y: x == y, ((2, 3), (3,))),
+    "ne": (lambda x, y: x != y, ((2, 3), (3,))),
     # index by index
     "add": (lambda x, y: x + y, ((2, 3, 4), (3, 1))),
     "mul": (lambda x, y: x * y, ((2, 3), (3,))),
@@ -192,7 +195,7 @@ WHOLE = frozenset(name for _, names in native.WHOLE for name in names.split())
 # integer; bookkeeping that tracing drops; and what differs from one above in name alone (a Cholesky
 # factorisation raises where the one that returns a flag does not).
 # Recurrent operators carry every unit into every other from one step to the next: what they claim
-# is asked in tests/passes/axes/test_recurrent.py.
+# is asked in tests/passes/axes/test_recurrent.py; grouped products in tests/check/test_routing.py.
 EXEMPT = frozenset(
     """contiguous bernoulli rand rand_like randn randn_like randint randperm empty empty_like
     new_empty arange eye full linspace new_full new_ones new_zeros ones zeros scalar_tensor tensor
@@ -202,5 +205,6 @@ EXEMPT = frozenset(
     fft_rfftfreq _native_batch_norm_legit cholesky linalg_cholesky
     _upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact1d
     _upsample_nearest_exact3d max_pool3d_with_indices lstm gru rnn_tanh rnn_relu lstm_cell gru_cell
-    rnn_tanh_cell rnn_relu_cell""".split()
+    rnn_tanh_cell rnn_relu_cell _grouped_mm
+    transformers.grouped_mm_fallback""".split()
 ).union(WHOLE)

@@ -14,6 +14,7 @@ from prunec.check.contraction import CONTRACTIONS
 from prunec.check.mixing import MIXING
 from prunec.check.norms import NORMS
 from prunec.check.removed import Sizes, resize
+from prunec.check.routing import ROUTING
 from prunec.diagnostics import PruneError
 from prunec.ir.graph import Graph, Input, Node, Ref, TensorType
 
@@ -181,7 +182,7 @@ def test_attention_over_kept_positions() -> None:
     torch.testing.assert_close(got, want)
 
 
-@pytest.mark.parametrize("op", ["argmax.default", "sort.default", "max.dim", "max_pool1d.default"])
+@pytest.mark.parametrize("op", ["sort.default", "median.dim", "max_pool1d.default"])
 def test_positions_and_windows_are_refused(op: str) -> None:
     (x,) = _random(SHAPE)
     rest = ([2],) if op.startswith("max_pool") else (2,)
@@ -190,7 +191,7 @@ def test_positions_and_windows_are_refused(op: str) -> None:
 
 
 def test_no_operator_has_two_rules() -> None:
-    tables = (CONTRACTIONS, MIXING, NORMS)
+    tables = (CONTRACTIONS, MIXING, NORMS, ROUTING)
     assert len({name for t in tables for name in t}) == sum(map(len, tables))
 
 
