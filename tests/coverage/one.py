@@ -123,7 +123,8 @@ def _run(case: Case, record: Record, clock: Clock, seen: facts.Watch) -> None:
 
 
 def _compile(built: Built, target: str, clock: Clock) -> Compiled:
-    spec, folder = prepare.read(SPEC.format(target=target), in_memory=True)
+    part = f'model {{ part "{built.part}" }}\n' if built.part else ""
+    spec, folder = prepare.read(part + SPEC.format(target=target), in_memory=True)
     given = Memory(built.module, built.args, built.kwargs)
     return driver.compile(Job(spec, folder, given, stage=clock))
 

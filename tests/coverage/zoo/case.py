@@ -14,11 +14,12 @@ BATCH = 2
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """A model in eval mode with random weights, and an example call."""
+    """A model in eval mode with random weights, and an example call. ``part`` alone is compiled."""
 
     module: nn.Module
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    part: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,6 +63,8 @@ fasterrcnn_mobilenet_v3_large_fpn ssdlite320_mobilenet_v3_large fasterrcnn_resne
 maskrcnn_resnet50_fpn keypointrcnn_resnet50_fpn retinanet_resnet50_fpn fcos_resnet50_fpn
 ssd300_vgg16
 """.split()
+SMALL = {"min_size": 64, "max_size": 64}
+"""What the two-stage detectors scale their images to."""
 BACKBONE_SIZES = {"ssd300_vgg16": 300, "ssdlite320_mobilenet_v3_large": 320}
 
 
@@ -83,10 +85,10 @@ def _video(name: str, frames: int, size: int) -> Built:
 
 
 def _backbone(name: str) -> Built:
+    """The backbone of a detector, as the detector calls it; its heads depend on data."""
     size = BACKBONE_SIZES.get(name, 64)
-    model = _model(name, weights_backbone=None).backbone
-    assert isinstance(model, nn.Module)
-    return Built(model, (torch.randn(BATCH, 3, size, size),))
+    model = _model(name, weights_backbone=None, **({} if "ssd" in name else SMALL))
+    return Built(model, ([*torch.rand(BATCH, 3, size, size)],), part="backbone")
 
 
 def _model(name: str, **options: Any) -> nn.Module:
