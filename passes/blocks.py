@@ -9,9 +9,8 @@ stream.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import cached_property
 from itertools import takewhile
 
@@ -20,6 +19,7 @@ import networkx as nx
 from prunec.ir.axis import Atom
 from prunec.ir.graph import Graph, Node, Ref, ScalarType, TensorType, Weight
 from prunec.ir.group import Axes, Branch, Group
+from prunec.passes.group import numbered
 
 SHAPE_ONLY = ("zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like")
 """Operators that look at the sizes of what they are given, and not at its values."""
@@ -33,14 +33,7 @@ def run(graph: Graph, axes: Axes) -> tuple[Group, ...]:
     have negative ids, which no axis has.
     """
     finder = _Finder(graph, axes)
-    groups = [_group(graph, branch, -1 - k) for k, branch in enumerate(finder.branches())]
-    counts: Counter[str] = Counter()
-    found = []
-    for group in groups:
-        counts[group.name] += 1
-        again = counts[group.name]
-        found.append(group if again == 1 else replace(group, name=f"{group.name} #{again}"))
-    return tuple(found)
+    return numbered(_group(graph, branch, -1 - k) for k, branch in enumerate(finder.branches()))
 
 
 def is_sum(node: Node) -> bool:

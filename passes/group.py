@@ -123,10 +123,16 @@ def _home(modules: tuple[str, ...]) -> str:
 def _distinct(groups: tuple[Group, ...]) -> tuple[Group, ...]:
     """Tell groups of one name apart by where they lie in their first place, then by a number."""
     counts = Counter(g.name for g in groups)
-    named = [replace(g, name=f"{g.name}{_range(g)}") if counts[g.name] > 1 else g for g in groups]
+    return numbered(
+        replace(g, name=f"{g.name}{_range(g)}") if counts[g.name] > 1 else g for g in groups
+    )
+
+
+def numbered(groups: Iterable[Group]) -> tuple[Group, ...]:
+    """Groups with names of their own: the second of a name has `` #2`` behind it."""
     seen: Counter[str] = Counter()
     result = []
-    for group in named:
+    for group in groups:
         seen[group.name] += 1
         number = seen[group.name]
         result.append(group if number == 1 else replace(group, name=f"{group.name} #{number}"))
