@@ -168,6 +168,15 @@ def _hardtanh(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr
     return None
 
 
+def _stft(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr | None:
+    """The method pads unless told not to; the operator without ``center`` never does."""
+    if "center" in bound:
+        return None
+    known = [p for p in schema.params(node.op) if p.name != "self" and p.name in bound]
+    items = [*arguments.row(known, bound, render), named("center", Expr("False"))]
+    return call(f"{render.show(bound['self']).at(ATOM)}.stft", items)
+
+
 def _property(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr:
     name = schema.base(node.op).removeprefix("numpy_").removeprefix("matrix_")
     return Expr(f"{render.show(bound['self']).at(ATOM)}.{name}")
@@ -193,6 +202,7 @@ SPECIAL: Mapping[str, Special] = {
     "hardtanh": _hardtanh,
     **dict.fromkeys(("numpy_T", "matrix_H", "mT", "mH", "real", "imag"), _property),
     "flatten": _flatten,
+    "stft": _stft,
     "fill": _fill,
     "slice_scatter": _scatter,
     **dict.fromkeys(FACTORIES, _factory),

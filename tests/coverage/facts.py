@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 from unittest import mock
@@ -15,7 +15,6 @@ import numpy as np
 from prunec import understand
 from prunec.ir.axis import Axis, Mask, atoms, mask
 from prunec.ir.graph import Weight
-from prunec.passes import axes as inference
 from prunec.prepare import Stage, Subject
 from prunec.understand import Understood
 
@@ -30,38 +29,29 @@ class Watch:
     """
 
     understood: Understood | None = None
-    refused: list[dict[str, str]] = field(default_factory=list)
 
 
 @contextmanager
 def watching() -> Iterator[Watch]:
-    """Watch what axis inference refuses, and keep what is understood of the model."""
+    """Keep what is understood of the model."""
     seen = Watch()
-    analyse, refuse = understand.run, inference._refuse
+    analyse = understand.run
 
     def once(subject: Subject, stage: Stage) -> Understood:
         if seen.understood is None:
             seen.understood = analyse(subject, stage)
         return seen.understood
 
-    def noted(site: Any, reason: str) -> Any:
-        node = site.node
-        seen.refused.append({"op": node.op, "reason": reason, "line": node.line or node.module})
-        return refuse(site, reason)
-
-    with (
-        mock.patch.object(inference, "_refuse", noted),
-        mock.patch.object(understand, "run", once),
-    ):
+    with mock.patch.object(understand, "run", once):
         yield seen
 
 
-def refusals(seen: Watch) -> list[dict[str, Any]]:
-    """The operators that were refused, the commonest first: op, reason, count, first line."""
+def refusals(model: Understood) -> list[dict[str, Any]]:
+    """The operators that are not understood, the commonest first: op, reason, count, first line."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in seen.refused:
-        entry = found.setdefault((row["op"], row["reason"]), {**row, "count": 0})
-        entry["count"] += 1
+    for node in model.axes.unknown:
+        row = {"op": node.op, "reason": node.reason, "line": node.line or node.node, "count": 0}
+        found.setdefault((node.op, node.reason), row)["count"] += 1
     return sorted(found.values(), key=lambda row: -row["count"])
 
 

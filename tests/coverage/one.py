@@ -90,8 +90,6 @@ def measure(case: Case, timeout: float = 300) -> Record:
         except Exception as error:
             record.status, record.reason = _crash(error)
         clock(record.stage)
-        if seen.understood is None:
-            record.refused = facts.refusals(seen)
     return record
 
 
@@ -140,8 +138,8 @@ def _understood(record: Record, seen: facts.Watch) -> None:
         len(graph.nodes),
         len(model.groups),
     )
-    record.known = 1 - len(seen.refused) / max(len(graph.nodes), 1)
-    record.refused = facts.refusals(seen)
+    record.known = 1 - len(model.axes.unknown) / max(len(graph.nodes), 1)
+    record.refused = facts.refusals(model)
     record.notes = [str(note) for note in model.traced.notes]
     record.parameters, record.reachable, record.held = facts.reach(model)
 

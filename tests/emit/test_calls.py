@@ -39,6 +39,9 @@ SPELLINGS: dict[str, Function] = {
         x, dim=1, keepdim=True
     ),
     "x.topk(2, 1)[1]": lambda x: x.topk(2, 1).indices,
+    "x.flatten(1).stft(4, return_complex=True, center=False)": lambda x: torch.stft(
+        x.flatten(1), 4, center=False, return_complex=True
+    ),
     # shapes
     "x.flatten(1)": lambda x: x.view(x.shape[0], -1),
     "x.flatten(1, 2)": lambda x: x.reshape(x.shape[0], 24, 5),

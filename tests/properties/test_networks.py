@@ -20,7 +20,7 @@ from prunec.passes import axes, blocks, cost, group, shrink
 from tests.properties import case
 from tests.properties.networks import Recipe, recipes
 
-CASES = 200
+CASES = 100
 
 
 @settings(

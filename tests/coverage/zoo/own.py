@@ -27,11 +27,12 @@ class Residual(nn.Module):
 
 
 class Behind(Residual):
-    """The same with an operator that has no equations between the block and the head."""
+    """The same with an operator that is not understood between the block and the head."""
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.back(torch.relu(self.inner(torch.relu(self.stem(x)))))
-        found: Tensor = self.head(torch.renorm(x, 2, 1, 1.0).mean((2, 3)))
+        waves = torch.stft(x.flatten(1), 14, window=torch.ones(14), return_complex=True)
+        found: Tensor = self.head(waves.abs().mean(2))
         return found
 
 
