@@ -137,8 +137,10 @@ def _copied(node: Node, graph: Graph) -> Argument:
     given = graph.types[source.name] if isinstance(source, Ref) else graph.weight[source.name].type
     if base in COPIES:
         return source
-    if base in ("expand", "pad") and given == node.type:
+    if base == "expand" and given == node.type:
         return source
+    if base == "pad" and not any(node.args[1]):  # type: ignore[arg-type]
+        return source  # (-1, 1) keeps the size, but moves what is inside
     if base == "dropout" and node.args[1] == 0 and not _is_module(node):
         return source
     if base in NEUTRAL and given == node.type:

@@ -156,3 +156,25 @@ def test_a_module_held_in_three_places_stays_one() -> None:
     assert found.check().equal
     blocks = found.slim.get_submodule("blocks")
     assert blocks[0].cpe is blocks[1].cpe  # type: ignore[index]
+
+
+class Shifted(nn.Module):
+    """A crop on one side and a pad on the other keep the size, and are no copy (NASNet)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 3)
+        self.path = nn.Sequential()
+        self.path.add_module("pad", nn.ZeroPad2d((-1, 1, -1, 1)))
+        self.path.add_module("pool", nn.AvgPool2d(1, stride=2, count_include_pad=False))
+        self.path.add_module("conv", nn.Conv2d(6, 4, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.path(nn.functional.pad(self.stem(x).relu(), (0, 0, 0, 0)))
+
+
+def test_padding_that_keeps_the_size_stays() -> None:
+    found = compile(Shifted(), torch.randn(2, 3, 9, 9))
+    assert found.check().equal
+    assert "nn.ZeroPad2d((-1, 1, -1, 1))" in found.source
+    assert "F.pad" not in found.source
