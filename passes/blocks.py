@@ -32,7 +32,7 @@ def run(graph: Graph, axes: Axes) -> tuple[Group, ...]:
     Removing any of them, or all, leaves every output dependent on some input of the model. Atoms
     have negative ids, which no axis has.
     """
-    finder = _Finder(graph, axes)
+    finder = Finder(graph, axes)
     return numbered(_group(graph, branch, -1 - k) for k, branch in enumerate(finder.branches()))
 
 
@@ -46,7 +46,7 @@ def is_sum(node: Node) -> bool:
     )
 
 
-class _Finder:
+class Finder:
     """One graph under search."""
 
     def __init__(self, graph: Graph, axes: Axes) -> None:
@@ -137,12 +137,16 @@ class _Finder:
         read = {r.name for name in inside for r in self.graph.node[name].weight_refs()}
         if not any(self.graph.weight[name].kind == "parameter" for name in read):
             return None
-        own = tuple(w.name for w in self.graph.weights if self._is_inside(w, inside))
         modules = tuple(sorted({name.rpartition(".")[0] for name in read}))
-        return Branch(node.name, skip, value, self._ordered(inside), own, modules)
+        return Branch(node.name, skip, value, self.ordered(inside), self.owned(inside), modules)
 
-    def _ordered(self, names: set[str]) -> tuple[str, ...]:
-        return tuple(sorted(names, key=self.position.__getitem__))
+    def ordered(self, nodes: set[str]) -> tuple[str, ...]:
+        """The names of nodes in the order of the graph."""
+        return tuple(sorted(nodes, key=self.position.__getitem__))
+
+    def owned(self, nodes: set[str]) -> tuple[str, ...]:
+        """The weights that go with these nodes: nothing else reads them."""
+        return tuple(w.name for w in self.graph.weights if self._is_inside(w, nodes))
 
     def _needed_by(self, name: str) -> set[str]:
         """The nodes that no output needs without this one, itself included."""
@@ -210,7 +214,7 @@ def _group(graph: Graph, branch: Branch, atom: int) -> Group:
         places=(),
         producers=(home,),
         consumers=(),
-        branch=branch,
+        branches=(branch,),
     )
 
 

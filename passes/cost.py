@@ -2,9 +2,9 @@
 
 The MACs of an operator are a product of its axis sizes and a parameter has the product of its
 sizes, so a cost is a polynomial in the widths of the atoms; what goes with a residual branch is
-multiplied by the branch's own atom, which is 1 or 0. Counts are for one sample: a dynamic
-batch size counts as one, every other dynamic size as in the example. What torch's `FlopCounterMode`
-counts is twice what stands here.
+multiplied by the atoms of its block and of its layer, which are 1 or 0. Counts are for one sample:
+a dynamic batch size counts as one, every other dynamic size as in the example. What torch's
+`FlopCounterMode` counts is twice what stands here.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -39,13 +40,13 @@ class Term:
 class Costs:
     """What a model costs, term by term. ``sizes`` are the full widths of the atoms that occur.
 
-    ``branches`` are those of ``graph`` that may go, by the atoms of their blocks.
+    ``branches`` are those of ``graph`` that may go, by the atoms of their blocks and layers.
     """
 
     terms: tuple[Term, ...]
     sizes: Mapping[int, int]
     graph: Graph | None = None
-    branches: Mapping[int, Branch] = field(default_factory=dict)
+    branches: Mapping[int, tuple[Branch, ...]] = field(default_factory=dict)
     _compiled: dict[tuple[Metric, frozenset[str] | None], Polynomial] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -73,10 +74,10 @@ class Costs:
         self, metric: Metric, widths: Mapping[int, int], scope: frozenset[str] | None = None
     ) -> int:
         """The exact cost, without what nothing needs any more once several blocks are gone."""
-        gone = [b for atom, b in self.branches.items() if widths.get(atom) == 0]
+        gone = [found for atom, found in self.branches.items() if widths.get(atom) == 0]
         if len(gone) < 2 or self.graph is None or metric == "params":
             return self.total(metric, widths, scope)
-        left = drop.run(self.graph, gone).node
+        left = drop.run(self.graph, chain.from_iterable(gone)).node
         needed = tuple(t for t in self.terms if t.metric == metric and t.name in left)
         return Costs(needed, self.sizes).total(metric, widths, scope)
 
@@ -92,7 +93,8 @@ class Costs:
 
 
 def run(graph: Graph, axes: Axes, blocks: Sequence[Group] = ()) -> Costs:
-    """The costs of a graph whose axes are solved, and of which ``blocks`` may go."""
+    """The costs of a graph whose axes are solved, and of which ``blocks`` (or layers) may
+    go."""
     sizes = Sizes(graph, axes)
     nodes, weights = _stays_with(blocks)
     terms = [
@@ -112,7 +114,7 @@ def run(graph: Graph, axes: Axes, blocks: Sequence[Group] = ()) -> Costs:
             terms.append(Term(weight.name, "params", owners, found))
     sizes.free.update((block.atom.id, block.size) for block in blocks)
     used = {atom for term in terms for monomial in term.monomials for atom in monomial}
-    branches = {b.atom.id: b.branch for b in blocks if b.branch is not None}
+    branches = {b.atom.id: b.branches for b in blocks}
     return Costs(
         tuple(terms),
         {a: n for a, n in sorted(sizes.free.items()) if a in used},
@@ -128,11 +130,11 @@ def _stays_with(
     nodes: dict[str, list[Monomials]] = defaultdict(list)
     weights: dict[str, list[Monomials]] = defaultdict(list)
     for block in blocks:
-        if block.branch is not None:
-            for name in block.branch.exclusive:
-                nodes[name].append({(block.atom.id,): 1})
-            for name in block.branch.weights:
-                weights[name].append({(block.atom.id,): 1})
+        here: Monomials = {(block.atom.id,): 1}
+        for name in {name for branch in block.branches for name in branch.exclusive}:
+            nodes[name].append(here)
+        for name in {name for branch in block.branches for name in branch.weights}:
+            weights[name].append(here)
     return nodes, weights
 
 

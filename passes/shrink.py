@@ -1,8 +1,8 @@
-"""Shrink: remove a plan's blocks and channels from the graph and its weights.
+"""Shrink: remove a plan's blocks, layers and channels from the graph and its weights.
 
 Removing channel k of a group is `index_select` of every place at the indices that the axis
 expression gives for k. Arguments that count channels are counted again from the expressions;
-nothing is patched by hand. Blocks go first (`passes.drop`): channels inside them do not matter.
+nothing is patched by hand. Branches go first (`passes.drop`): channels inside them do not matter.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def run(
     """Apply a plan. Values of kept channels are those of the dense model; the same graph where
     nothing goes.
     """
-    branches = [g.branch for g in groups if g.branch is not None and plan.keep.get(g.name) == ()]
-    channels = tuple(g for g in groups if g.branch is None)
+    branches = [b for g in groups if plan.keep.get(g.name) == () for b in g.branches]
+    channels = tuple(g for g in groups if not g.branches)
     keep = _Keep(plan.masks(channels))
     values = {name: keep.value(graph.types[name], dims) for name, dims in axes.values.items()}
     kept = {name: tuple(keep.mask(axis) for axis in dims) for name, dims in axes.weights.items()}

@@ -121,7 +121,7 @@ def compile(job: Job) -> Compiled:
     planned = _plan(job, subject)
     graph, tensors = planned.model.traced.graph, planned.model.traced.weights
     job.stage("shrinking")
-    groups = (*planned.model.groups, *planned.model.blocks)
+    groups = (*planned.model.groups, *planned.model.blocks, *planned.model.layers)
     shrunk = shrink.run(graph, tensors, planned.model.axes, groups, planned.plan)
     verify.run(shrunk.graph)
     removed = Removed(shrunk.values, shrunk.kept, shrunk.dropped, shrunk.absent)
@@ -150,7 +150,7 @@ def compile(job: Job) -> Compiled:
 def report(planned: Planned) -> Report:
     """What a plan says, before anything is proved or measured."""
     kept = planned.plan.keep
-    blocks = (g for g in planned.selection.groups if g.kind == "blocks")
+    blocks = (g for g in planned.selection.groups if g.branches)
     return Report(
         model=planned.model.traced.graph.name,
         frontend=planned.model.traced.graph.frontend,

@@ -5,18 +5,19 @@ its channels: half a residual stream cannot be pruned. `freeze` takes groups out
 matching module makes, or, with `inputs of`, reads.
 
 A rule for blocks takes the residual branches whose module its selector matches: the deepest one
-that holds all matrices of the branch (`layers.0.mlp`, norms aside; `layer1.0` of a ResNet). A
-`freeze` of anything inside a branch keeps it.
+that holds all matrices of the branch (`layers.0.mlp`, norms aside; `layer1.0` of a ResNet). A rule
+for layers takes the repeated layers that it matches. A `freeze` of anything inside keeps either.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prunec.diagnostics import Diagnostic, PruneError
-from prunec.ir.group import KINDS, Group
+from prunec.ir.group import KINDS, Group, Kind
 from prunec.passes.allocate import allowed_widths
 from prunec.report.analysis import Analysis
 from prunec.spec import Freeze, Prune, Spec, select, text, unmatched
@@ -53,7 +54,7 @@ class Selection:
         """The widths that each group may have, by its name."""
         return {
             g.name: (0, 1)
-            if g.branch is not None
+            if g.branches
             else allowed_widths(
                 g.size, max(g.least, rule.prune.least(g.size)), rule.prune.multiple_of
             )
@@ -70,8 +71,10 @@ def run(spec: Spec, analysis: Analysis) -> Selection:
             rule has matching modules but no group), P0503 (everything is frozen by the spec), P0507
             (the model has no group of the rule's kind), P0508 (the vocabulary is not offered).
     """
-    blocks = analysis.blocks if any(p.kind == "blocks" for p in spec.prunes) else ()
-    everything = (*analysis.groups, *blocks)
+    named = {p.kind for p in spec.prunes}
+    blocks = analysis.blocks if "blocks" in named else ()
+    layers = analysis.layers if "layers" in named else ()
+    everything = (*analysis.groups, *blocks, *layers)
     if not everything:
         raise PruneError(_nothing_free(analysis))
     modules = tuple((m.path, m.cls) for m in analysis.graph.modules)
@@ -93,7 +96,7 @@ def run(spec: Spec, analysis: Analysis) -> Selection:
         if not kin:
             raise PruneError(_no_such_kind(prune, everything))
         whole = [g for g in kin if _makers(g) <= chosen]
-        if not whole and prune.kind == "blocks":
+        if not whole and all(g.branches for g in kin):
             raise PruneError(_no_block(prune, kin, chosen))
         if not whole:
             raise PruneError(_coupled(prune, kin, chosen))
@@ -125,9 +128,17 @@ def _makers(group: Group) -> frozenset[str]:
 
 
 def _side(group: Group, freeze: Freeze) -> frozenset[str]:
-    if group.branch is not None:
-        return _makers(group) | {*group.branch.modules}
+    if group.branches:
+        return _makers(group) | _inside(group)
     return _makers(group) if freeze.side == "outputs" else frozenset(group.consumers)
+
+
+def _inside(group: Group) -> frozenset[str]:
+    """The modules that own what the branches read, and those between them and the group's own."""
+    owners = {module for branch in group.branches for module in branch.modules}
+    parents = {name[: dot.start()] for name in owners for dot in re.finditer(r"\.", name)}
+    prefixes = tuple(f"{maker}." for maker in group.producers)
+    return frozenset(owners | {name for name in parents if name.startswith(prefixes)})
 
 
 # --- What to say ---------------------------------------------------------------------------------
@@ -193,17 +204,24 @@ def _vocabulary(prune: Prune) -> Diagnostic:
 
 
 def _no_block(prune: Prune, blocks: Sequence[Group], chosen: frozenset[str]) -> Diagnostic:
-    """A rule matches modules, but no residual branch."""
+    """A rule matches modules, but no residual branch, or no layer made of branches."""
     known = [f"`{g.producers[0]}`" for g in blocks]
     more = f" and {len(known) - REASONS} more" if len(known) > REASONS else ""
     return Diagnostic(
         "P0502",
-        "this `prune` rule matches modules, but no residual block",
+        f"this `prune` rule matches modules, but no residual {prune.kind[:-1]}",
         span=prune.selector.span if prune.selector else prune.span,
         label=_count(len(chosen), "module"),
-        notes=("a block is a branch that is computed from what it is added to: `x + f(x)`",),
-        help=f"blocks here: {', '.join(known[:REASONS])}{more}",
+        notes=(_WHAT_IS[prune.kind],),
+        help=f"{prune.kind} here: {', '.join(known[:REASONS])}{more}",
     )
+
+
+_WHAT_IS: Mapping[Kind, str] = {
+    "blocks": "a block is a branch that is computed from what it is added to: `x + f(x)`",
+    "layers": "a layer is a member of a list, beside one of its class, that does nothing but add "
+    "branches to its input",
+}
 
 
 def _all_frozen(freezes: Sequence[Freeze]) -> Diagnostic:

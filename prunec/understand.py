@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from prunec import trace
 from prunec.diagnostics import Diagnostic
 from prunec.ir.group import Axes, Group
-from prunec.passes import axes, blocks, group
+from prunec.passes import axes, blocks, group, layers
 from prunec.prepare import Stage, Subject, quiet
 from prunec.report import analysis
 from prunec.report.analysis import Analysis
@@ -16,8 +16,8 @@ from prunec.trace import Traced
 
 @dataclass(frozen=True, eq=False)
 class Understood:
-    """A model and all that is known of it: ``groups`` of channels, and ``blocks`` that can go
-    whole.
+    """A model and all that is known of it: ``groups`` of channels, and ``blocks`` and
+    ``layers`` that can go whole.
     """
 
     subject: Subject
@@ -25,6 +25,7 @@ class Understood:
     axes: Axes
     groups: tuple[Group, ...]
     blocks: tuple[Group, ...] = ()
+    layers: tuple[Group, ...] = ()
 
     @property
     def notes(self) -> tuple[Diagnostic, ...]:
@@ -33,7 +34,7 @@ class Understood:
 
     @property
     def analysis(self) -> Analysis:
-        return analysis.run(self.traced.graph, self.axes, self.groups, self.blocks)
+        return analysis.run(self.traced.graph, self.axes, self.groups, self.blocks, self.layers)
 
 
 def run(subject: Subject, stage: Stage = quiet) -> Understood:
@@ -43,4 +44,6 @@ def run(subject: Subject, stage: Stage = quiet) -> Understood:
     stage("solving axes")
     solved = axes.run(traced.graph)
     found = group.run(traced.graph, solved)
-    return Understood(subject, traced, solved, found, blocks.run(traced.graph, solved))
+    branches = blocks.run(traced.graph, solved)
+    repeated = layers.run(traced.graph, solved, branches)
+    return Understood(subject, traced, solved, found, branches, repeated)

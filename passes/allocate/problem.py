@@ -35,8 +35,8 @@ class Problem:
     """Choose a width for every group.
 
     ``rankings`` and ``widths`` are by the name of the group; a group without a ranking keeps its
-    full width. ``widths`` are ascending, at least 1 (0 for a block, which goes or stays), and end
-    at the full width; a group without an entry may have any.
+    full width. ``widths`` are ascending, at least 1 (0 for a block or a layer, which goes or
+    stays), and end at the full width; a group without an entry may have any.
     """
 
     groups: tuple[Group, ...]
@@ -99,7 +99,7 @@ class Problem:
 
 def _fewest(group: Group) -> int:
     """The fewest channels that may ever stay."""
-    return 0 if group.branch is not None else 1
+    return 0 if group.branches else 1
 
 
 def allowed_widths(size: int, least: int = 1, multiple: int = 1) -> tuple[int, ...]:
@@ -152,8 +152,10 @@ def _unreachable(
     else:
         help_ = "prune more groups, or ask for less: what is frozen or unselected costs too much"
     fixed = [g.name for g in problem.groups if g.name not in problem.rankings]
-    without = any(g.branch is not None for g in selected)
-    what = "one channel in every selected group" + (", no selected block" if without else "")
+    without = sorted({g.kind[:-1] for g in selected if g.branches})
+    what = "one channel in every selected group" + "".join(
+        f", no selected {kind}" for kind in without
+    )
     notes = [f"dense: {amount(dense)}; {what}: {amount(bare)}"]
     if fixed:
         more = f" and {len(fixed) - 4} more" if len(fixed) > 4 else ""

@@ -13,8 +13,8 @@ from prunec.spec import L1, L2, Obs, Random, Score, Taylor, TorchPruning
 
 def run(method: Score, context: Context) -> dict[str, Ranking]:
     """The ranking of every group of the context, by group name."""
-    channels = tuple(g for g in context.groups if g.branch is None)
-    whole = tuple(g for g in context.groups if g.branch is not None)
+    channels = tuple(g for g in context.groups if not g.branches)
+    whole = tuple(g for g in context.groups if g.branches)
     found = _channels(method, replace(context, groups=channels)) if channels else {}
     return found | (blocks.run(method, replace(context, groups=whole)) if whole else {})
 

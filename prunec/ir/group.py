@@ -22,9 +22,10 @@ Kind = Literal[
     "groups",
     "vocabulary",
     "blocks",
+    "layers",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-ASKED_FOR: frozenset[Kind] = frozenset({"vocabulary", "blocks"})
+ASKED_FOR: frozenset[Kind] = frozenset({"vocabulary", "blocks", "layers"})
 """Kinds that go only where a rule names them; `prune channels` takes all others."""
 # The axes of a value: one per dimension of a tensor, a tuple of those for a tuple value, None for a
 # number.
@@ -145,8 +146,10 @@ class Group:
     nodes that mix the channels: empty means that removing a channel equals zeroing it (the group is
     exact). ``least`` is the fewest channels that may stay: a variance needs two.
 
-    A group of the kind ``blocks`` is a residual ``branch``: of size one, without places, its one
-    producer the deepest module that holds all matrices of the branch.
+    A group of the kind ``blocks`` is a residual branch: of size one, without places, its one
+    producer the deepest module that holds all matrices of the branch. One of the kind ``layers`` is
+    all ``branches`` of its one producer, a repeated layer; what several of them share, and nothing
+    else needs, counts to the first. All other groups have no branches.
     """
 
     name: str
@@ -157,7 +160,7 @@ class Group:
     consumers: tuple[str, ...]
     mixing: tuple[str, ...] = ()
     least: int = 1
-    branch: Branch | None = None
+    branches: tuple[Branch, ...] = ()
 
     @property
     def size(self) -> int:

@@ -42,7 +42,8 @@ class Operator:
 
 @dataclass(frozen=True)
 class Analysis:
-    """The groups of a model, its frozen weight axes, and the residual blocks that can go whole.
+    """The groups of a model, its frozen weight axes, and the residual blocks and layers that can go
+    whole.
 
     ``print(analysis)`` shows all of them. ``unknown`` are the operators that freeze all that they
     touch, the costliest first; ``probed`` those whose axes were inferred by experiment.
@@ -54,6 +55,7 @@ class Analysis:
     unknown: tuple[Operator, ...] = ()
     probed: tuple[Operator, ...] = ()
     blocks: tuple[Group, ...] = ()
+    layers: tuple[Group, ...] = ()
 
     def reasons(self) -> tuple[tuple[str, int], ...]:
         """Each reason for a frozen axis with how many weight dimensions it freezes, the commonest
@@ -91,6 +93,7 @@ class Analysis:
             "unknown_operators": [asdict(o) for o in self.unknown],
             "probed_operators": [asdict(o) for o in self.probed],
             "blocks": [block_dict(g) for g in self.blocks],
+            "layers": [layer_dict(g) for g in self.layers],
         }
 
     def __str__(self) -> str:
@@ -100,7 +103,11 @@ class Analysis:
 
 
 def run(
-    graph: Graph, axes: Axes, groups: tuple[Group, ...], blocks: tuple[Group, ...] = ()
+    graph: Graph,
+    axes: Axes,
+    groups: tuple[Group, ...],
+    blocks: tuple[Group, ...] = (),
+    layers: tuple[Group, ...] = (),
 ) -> Analysis:
     """The analysis of a graph whose axes are solved."""
     unknown = [
@@ -112,7 +119,8 @@ def run(
         for n in map(graph.node.__getitem__, axes.probed)
     ]
     unknown.sort(key=lambda o: -o.parameters)
-    return Analysis(graph, groups, tuple(_frozen(axes)), tuple(unknown), tuple(probed), blocks)
+    frozen = tuple(_frozen(axes))
+    return Analysis(graph, groups, frozen, tuple(unknown), tuple(probed), blocks, layers)
 
 
 def _unreached(graph: Graph, axes: Axes, node: str) -> int:
@@ -191,14 +199,24 @@ def group_dict(group: Group) -> dict[str, object]:
 
 def block_dict(group: Group) -> dict[str, object]:
     """A residual block as plain JSON values: the sum, and what goes with its branch."""
-    branch = group.branch
-    assert branch is not None
+    (branch,) = group.branches
     return {
         "name": group.name,
         "module": group.producers[0],
         "sum": branch.node,
         "nodes": list(branch.exclusive),
         "weights": list(branch.weights),
+    }
+
+
+def layer_dict(group: Group) -> dict[str, object]:
+    """A layer as plain JSON values: its sums, and what goes with its branches."""
+    return {
+        "name": group.name,
+        "module": group.producers[0],
+        "sums": [b.node for b in group.branches],
+        "nodes": [name for b in group.branches for name in b.exclusive],
+        "weights": [name for b in group.branches for name in b.weights],
     }
 
 

@@ -23,6 +23,7 @@ NOUNS: dict[Kind, str] = {
     "groups": "groups of channels",
     "vocabulary": "tokens",
     "blocks": "residual branches",
+    "layers": "repeated layers",
 }
 
 
@@ -37,13 +38,13 @@ def subject(found: Analysis, name: str) -> tuple[RenderableType, ...]:
     Raises:
         PruneError: P0506 when nothing has this name.
     """
-    groups = [g for g in (*found.groups, *found.blocks) if g.name == name]
+    groups = [g for g in _everything(found) if g.name == name]
     if groups:
-        return tuple(_block(found, groups[0]) if groups[0].branch else _group(found, groups[0]))
+        return tuple(_block(found, groups[0]) if groups[0].branches else _group(found, groups[0]))
     modules = [m.path for m in found.graph.modules if fnmatchcase(m.path, name)]
     weights = [w.name for w in found.graph.weights if _within(w.name, modules)]
     if not weights:
-        known = [g.name for g in (*found.groups, *found.blocks)] + [
+        known = [g.name for g in _everything(found)] + [
             m.path for m in found.graph.modules if m.path
         ]
         raise PruneError(
@@ -54,6 +55,10 @@ def subject(found: Analysis, name: str) -> tuple[RenderableType, ...]:
             )
         )
     return (_weights(found, weights),)
+
+
+def _everything(found: Analysis) -> tuple[Group, ...]:
+    return (*found.groups, *found.blocks, *found.layers)
 
 
 def _group(found: Analysis, group: Group) -> Iterator[RenderableType]:
@@ -68,13 +73,14 @@ def _group(found: Analysis, group: Group) -> Iterator[RenderableType]:
 
 
 def _block(found: Analysis, group: Group) -> Iterator[RenderableType]:
-    branch = group.branch
-    assert branch is not None
-    line = found.graph.node[branch.node].line
-    yield Text(f"{group.name}: a residual branch, {len(branch.exclusive)} operators")
-    yield Text(f"  added by %{branch.node}{f' at {line}' if line else ''}: {branch.skip} stays")
+    number = sum(len(b.exclusive) for b in group.branches)
+    what = "a residual branch" if group.kind == "blocks" else "all residual branches of a layer"
+    yield Text(f"{group.name}: {what}, {number} operators")
+    for branch in group.branches:
+        line = found.graph.node[branch.node].line
+        yield Text(f"  added by %{branch.node}{f' at {line}' if line else ''}: {branch.skip} stays")
     table = tables.plain("tensor", size="left")
-    for name in branch.weights:
+    for name in (name for branch in group.branches for name in branch.weights):
         table.add_row(Text(name), Text(str(list(found.graph.weight[name].type.shape))))
     yield table
 

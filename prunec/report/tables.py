@@ -94,10 +94,23 @@ def blocks(found: Analysis) -> Table:
     """Every residual branch that can be removed whole, with the parameters that go with it."""
     table = plain("block", parameters="right")
     for group in found.blocks:
-        own = group.branch.weights if group.branch is not None else ()
-        held = [w for name in own if (w := found.graph.weight[name]).kind == "parameter"]
-        table.add_row(Text(group.name), count(sum(prod(w.type.shape) for w in held)))
+        table.add_row(Text(group.name), count(_parameters(found, group)))
     return table
+
+
+def layers(found: Analysis) -> Table:
+    """Every repeated layer that can be removed whole, with its branches and their parameters."""
+    table = plain("layer", branches="right", parameters="right")
+    for group in found.layers:
+        branches = str(len(group.branches))
+        table.add_row(Text(group.name), branches, count(_parameters(found, group)))
+    return table
+
+
+def _parameters(found: Analysis, group: Group) -> int:
+    """How many elements the parameters have that go with a group's branches."""
+    own = (found.graph.weight[name] for b in group.branches for name in b.weights)
+    return sum(prod(w.type.shape) for w in own if w.kind == "parameter")
 
 
 def frozen(found: Analysis) -> Table:
@@ -111,8 +124,11 @@ def frozen(found: Analysis) -> Table:
 
 
 def analysis(found: Analysis) -> tuple[RenderableType, ...]:
-    """Groups and blocks, frozen axes, and the operators that are not understood."""
-    parts = [groups(found), *([blocks(found)] if found.blocks else []), frozen(found)]
+    """Groups, blocks and layers, frozen axes, and the operators that are not understood."""
+    parts = [groups(found)]
+    parts += [blocks(found)] if found.blocks else []
+    parts += [layers(found)] if found.layers else []
+    parts.append(frozen(found))
     return (*parts, operators(found)) if found.unknown or found.probed else tuple(parts)
 
 

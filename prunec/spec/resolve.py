@@ -218,9 +218,11 @@ class _Resolver:
                     parts |= self._keep(entry)
                 case _:
                     assert_never(entry)
-        for keep in (e for e in prune.entries if kind == "blocks" and isinstance(e, tree.Keep)):
-            hint = "leave `keep` out: a block stays, or goes as a whole"
-            self._fault("P0210", "a block has no width to keep", keep.span, help=hint)
+        whole = kind in ("blocks", "layers")
+        for keep in (e for e in prune.entries if whole and isinstance(e, tree.Keep)):
+            noun = f"a {str(kind)[:-1]}"
+            hint = f"leave `keep` out: {noun} stays, or goes as a whole"
+            self._fault("P0210", f"{noun} has no width to keep", keep.span, help=hint)
         return None if kind is None else Prune(span=prune.span, kind=kind, **parts)
 
     def _keep(self, keep: tree.Keep) -> dict[str, Any]:

@@ -58,8 +58,7 @@ def test_both_branches_of_a_pre_norm_layer_with_all_that_is_theirs() -> None:
         "layers.1.attn block",
         "layers.1.mlp block",
     ]
-    branch = blocks["layers.0.mlp block"].branch
-    assert branch is not None
+    (branch,) = blocks["layers.0.mlp block"].branches
     assert {*branch.weights} == {
         "layers.0.norm2.weight",
         "layers.0.norm2.bias",
@@ -79,15 +78,14 @@ def test_stride_one_blocks_of_a_resnet_and_no_other() -> None:
         "layer1.2 block",
         "layer2.1 block",
     ]
-    branch = blocks["layer2.1 block"].branch
-    assert branch is not None
+    (branch,) = blocks["layer2.1 block"].branches
     assert "layer2.1.bn1.num_batches_tracked" in branch.weights
 
 
 def test_branches_in_parallel_keep_the_norm_that_they_share() -> None:
     blocks = found(Parallel(depth=1), FLAT)
     assert list(blocks) == ["a.0 block", "b.0 block"]
-    weights = {w for g in blocks.values() if g.branch for w in g.branch.weights}
+    weights = {w for g in blocks.values() for b in g.branches for w in b.weights}
     assert not any(w.startswith("norms") for w in weights)
 
 
@@ -165,10 +163,7 @@ class Nested(nn.Module):
 def test_a_block_in_a_block_and_shared_weights() -> None:
     blocks = found(Nested(), FLAT)
     assert list(blocks) == ["inner block", "model block", "shared block", "shared block #2"]
-    inner, outer, shared, _ = (g.branch for g in blocks.values())
-    assert inner
-    assert outer
-    assert shared
+    inner, outer, shared, _ = (b for g in blocks.values() for b in g.branches)
     assert {*inner.exclusive} < {*outer.exclusive}
     assert shared.weights == ()
 
