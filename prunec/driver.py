@@ -133,9 +133,7 @@ def compile(job: Job) -> Compiled:
     groups = (*planned.model.groups, *planned.model.blocks, *planned.model.layers)
     shrunk = shrink.run(graph, tensors, planned.model.axes, groups, planned.plan)
     verify.run(shrunk.graph)
-    removed = Removed(
-        shrunk.values, shrunk.kept, shrunk.dropped, shrunk.absent, shrunk.renumbered
-    )
+    removed = Removed(shrunk.values, shrunk.kept, shrunk.dropped, shrunk.absent, shrunk.renumbered)
     job.stage("repairing")
     repaired = repair.run(job.spec.repair, graph, tensors, shrunk, planned.batches)
     whole = planned.model.subject.whole

@@ -56,8 +56,8 @@ def comment(found: Mapping[str, Mask]) -> Iterator[str]:
     for name, ids in found.items():
         yield f"The ids of `{name}` are renumbered: {ids.sum()} of {len(ids)} are kept."
     if found:
-        yield "The new id is the rank of the old one among the kept, from 0; slim.lock.json lists"
-        yield "them. Outputs that run over all ids are over the kept ones, in their order."
+        yield "The new id of a token is the rank of its old id among the kept, from 0."
+        yield "slim.lock.json lists them; outputs over all ids are over the kept ones, in order."
 
 
 def ranges(ids: Mask) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from prunec import PruneError
 from prunec.driver import Compiled
 
 TOKENS = 40
+Answer: TypeAlias = Callable[[Any, Tensor, Tensor], Any]
 IDS = torch.randint(0, TOKENS, (2, 6), generator=torch.Generator().manual_seed(1))
 
 
@@ -125,7 +127,8 @@ def test_only_when_asked_for() -> None:
 
 
 def test_together_with_other_widths() -> None:
-    spec = "target params <= 40%\nprune vocabulary { score l2 }\nprune channels { score l2 }\nsolve uniform\nrepair none\n"
+    rules = "prune vocabulary { score l2 }\nprune channels { score l2 }\n"
+    spec = f"target params <= 40%\n{rules}solve uniform\nrepair none\n"
     found = compiled(Language(padding=2), spec)
     assert {w.kind for w in found.report.widths if w.kept < w.size} >= {"vocabulary", "hidden"}
 
@@ -140,3 +143,63 @@ def test_what_reads_old_ids_is_refused() -> None:
 def test_verify_anew() -> None:
     model = Language()
     assert prunec.verify(model, compiled(model), args=(IDS,)).passed
+
+
+class Other(Language):
+    """A language model whose answer is made from its weights, the ids and the logits."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, ids: Tensor) -> Any:
+        return self.answer(self, ids, super().forward(ids))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda net, ids, y: y.log_softmax(-1),
+        lambda net, ids, y: y.view(-1, TOKENS),
+        lambda net, ids, y: y[:, -1],
+        lambda net, ids, y: y.transpose(1, 2),
+        lambda net, ids, y: y.softmax(-1) @ net.embed.weight,
+        lambda net, ids, y: net.embed.weight @ net.embed.weight.t() + y.sum(),
+        lambda net, ids, y: y + net.embed(ids.int().view(-1).view(ids.shape)).sum(),
+        lambda net, ids, y: y * torch.ones_like(ids).unsqueeze(-1),
+    ],
+)
+def test_answers_that_follow_the_ids(answer: Answer) -> None:
+    assert 1 < len(kept(compiled(Other(answer)))) < TOKENS
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (lambda net, ids, y: y.argmax(-1), "the model returns indices into it"),
+        (lambda net, ids, y: y.flatten(1), "the model returns it"),
+        (lambda net, ids, y: (y, net.embed.weight), "the model returns it"),
+        (lambda net, ids, y: (y, ids.clone()), "the model returns the ids that select from it"),
+        (lambda net, ids, y: y.gather(-1, ids.unsqueeze(-1)), "otherwise (`gather`)"),
+        (lambda net, ids, y: y * ids.unsqueeze(-1), "otherwise (`mul`)"),
+    ],
+)
+def test_uses_that_keep_all_tokens(answer: Answer, reason: str) -> None:
+    fault = refused(Other(answer)).diagnostics[0]
+    assert fault.code == "P0507"
+    assert any("embed.weight" in note and reason in note for note in fault.notes)
+
+
+class Pair(Language):
+    """Two inputs select from one table."""
+
+    def forward(self, ids: Tensor, other: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(ids) + self.embed(other).sum()
+
+
+def test_inputs_of_one_table_are_renumbered_alike() -> None:
+    spec = "target params <= 80%\nprune vocabulary { score l2 }\nrepair none\n"
+    found = prunec.compile(spec, model=Pair().eval(), args=(IDS, IDS.flip(0)))
+    first, second = found.removed.renumbered.values()
+    assert (first == second).all()
+    assert 1 < first.sum() < TOKENS

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from prunec.ir.axis import Atom, Axis, size
-from prunec.ir.graph import Graph, TensorType, leaves
+from prunec.ir.graph import Graph, TensorType, leaves, weight_leaves
 from prunec.ir.group import Axes, AxesOfValue, Frozen, Unknown
 from prunec.passes.axes import indices, routing, signature, vocabulary
 from prunec.passes.axes.contractions import CONTRACTIONS
@@ -130,6 +130,9 @@ def _freeze_outputs(facts: Facts) -> None:
     returned = {ref.name for ref in leaves(facts.graph.output)}
     for name in returned:
         _freeze_value(facts, facts.values[name], why)
+    for ref in weight_leaves(facts.graph.output):
+        for axis in facts.weights[ref.name]:
+            facts.solver.freeze(axis, why)
     for (name, _), axis in facts.indexes.items():
         if name in returned:
             facts.solver.freeze(axis, Frozen("the model returns indices into it"))

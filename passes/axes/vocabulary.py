@@ -7,7 +7,6 @@ freezes the rows that they select.
 
 from __future__ import annotations
 
-
 from prunec.ir.axis import size
 from prunec.ir.graph import Graph, Node, Ref, WeightRef, leaves
 from prunec.ir.group import Frozen
@@ -71,4 +70,6 @@ def _uses(graph: Graph, name: str) -> tuple[tuple[str, ...], Frozen | None]:
 
 
 def _used(node: Node, base: str) -> Frozen:
-    return Frozen(f"the ids that select from it are used otherwise (`{base}`)", node.name, node.line)
+    return Frozen(
+        f"the ids that select from it are used otherwise (`{base}`)", node.name, node.line
+    )

@@ -132,8 +132,9 @@ def run(
         example: the tensors of the user's example, in the order of ``graph.inputs``.
 
     Faults become diagnostics: P0801 the outputs differ, P0803 an operator that cannot be checked,
-    P0804 an input or output is claimed to be pruned otherwise than by renumbering, P0805 the slim module raises, P0806 the
-    outputs say nothing, P0807 the state dict is not the original's at the kept indices.
+    P0804 an input or output is claimed to be pruned otherwise than by renumbering, P0805 the slim
+    module raises, P0806 the outputs say nothing, P0807 the state dict is not the original's at the
+    kept indices.
     """
     claimed = renumbered.fault(graph, removed)
     if claimed is not None:
@@ -226,12 +227,10 @@ def _error(name: str, question: Question, inputs: Sequence[Tensor], mode: Mode) 
         raise PruneError(_different(question, name, str(fault))) from None
     errors = [0.0]
     for place, ref, value in leaves:
-        whole = isinstance(ref, WeightRef)
-        expected = (
-            weights[ref.name]
-            if whole
-            else renumbered.returned(removed, ref.name, want[ref.name])
-        )
+        if isinstance(ref, WeightRef):
+            expected = weights[ref.name]
+        else:
+            expected = renumbered.returned(removed, ref.name, want[ref.name])
         if not compare.says_something(expected):
             raise PruneError(_nothing(name, place))
         errors.append(compare.error(expected, value))
