@@ -200,6 +200,7 @@ def _joined(first: Result, second: Result) -> Result:
 
 def _case(name: str, question: Question, inputs: Sequence[Tensor], mode: Mode) -> Case:
     """One comparison; where it fails, rounding is measured before it is called a difference."""
+    inputs = renumbered.originals(question.graph, question.removed, inputs)
     error, allowed = _error(name, question, inputs, mode), question.tolerance
     if allowed < error < rounding.MOST:
         allowed = rounding.allowed(
@@ -217,7 +218,6 @@ def _error(name: str, question: Question, inputs: Sequence[Tensor], mode: Mode) 
     """The largest error over all outputs in one case."""
     graph, weights, train = question.graph, question.weights, mode == "train"
     removed = question.removed
-    inputs = renumbered.originals(graph, removed, inputs)
     with double.world():
         want = interpreter.run(graph, weights, removed, inputs, train=train)
         got = _call(name, question, renumbered.ranks(graph, removed, inputs), train)
