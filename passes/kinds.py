@@ -15,7 +15,7 @@ from prunec.ir.graph import Graph, Node, Ref
 from prunec.ir.group import Axes, Kind
 
 OUTRANKS: tuple[Kind, ...] = (
-    "experts", "kv_heads", "heads", "head_dim", "groups", "hidden", "channels",
+    "vocabulary", "experts", "kv_heads", "heads", "head_dim", "groups", "hidden", "channels",
 )  # fmt: skip
 """An atom of several kinds is of the first."""
 

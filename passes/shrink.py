@@ -32,6 +32,7 @@ class Shrunk:
 
     ``dropped[sum]`` are the operands of an addition that are gone, with all that made them;
     ``absent`` the weights that went with those. ``values`` and ``kept`` name what is gone too.
+    ``renumbered[input]`` are the integers that the input may still hold, which are numbered anew.
     """
 
     graph: Graph
@@ -40,6 +41,7 @@ class Shrunk:
     kept: Mapping[str, tuple[Mask | None, ...]]
     dropped: Mapping[str, frozenset[str]] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
+    renumbered: Mapping[str, Mask] = field(default_factory=dict)
 
 
 def run(
@@ -69,7 +71,9 @@ def run(
             weights=tuple(_weight(w, kept[w.name]) for w in smaller.weights),
             nodes=tuple(_node(n, smaller, axes, keep, values[n.name]) for n in smaller.nodes),
         )
-    return Shrunk(smaller, slim, values, kept, dropped, absent)
+    ids = {name: keep.mask(axis) for name, axis in axes.renumbered.items()}
+    renumbered = {name: found for name, found in ids.items() if found is not None}
+    return Shrunk(smaller, slim, values, kept, dropped, absent, renumbered)
 
 
 def select(tensor: torch.Tensor, kept: tuple[Mask | None, ...]) -> torch.Tensor:

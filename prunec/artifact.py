@@ -12,8 +12,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from prunec import emit, lock
+from prunec import emit, lock, vocabulary
 from prunec.emit import files
+from prunec.ir.axis import Mask
 from prunec.ir.graph import Graph
 from prunec.ir.plan import Plan
 from prunec.prepare import Job, Subject
@@ -29,13 +30,13 @@ def class_name(job: Job, subject: Subject) -> str:
     return f"Slim{re.sub(r'[^0-9A-Za-z_]', '', type(subject.module).__name__)}"
 
 
-def header(job: Job) -> str:
-    """The comment on top of the source: no path but the spec's own name, so that it is the same
-    everywhere.
+def header(job: Job, renumbered: Mapping[str, Mask]) -> str:
+    """The comment on top of the source, which also says what is renumbered: no path but the spec's
+    own name, so that it is the same everywhere.
     """
     name = Path(job.spec.source.name).name
     made = "a spec in memory" if name.startswith("<") else name
-    return f"Made by prunec from {made}."
+    return "\n".join([f"Made by prunec from {made}.", *vocabulary.comment(renumbered)])
 
 
 def build(
@@ -46,14 +47,16 @@ def build(
     graph: Graph,
     source: str,
     weights: Mapping[str, Tensor],
+    renumbered: Mapping[str, Mask],
 ) -> dict[str, bytes]:
     """The files by name. ``graph`` and ``weights`` are the slim ones."""
     made = {
         SOURCE: source.encode(),
         WEIGHTS: files.weights_bytes(emit.stored(graph, weights)),
     }
+    ids = {name: vocabulary.ranges(found) for name, found in renumbered.items()}
     inputs = lock.inputs(job.spec.source.text, traced.graph, traced.weights)
-    return {**made, lock.NAME: lock.write(inputs, job.spec.as_dict(), plan, made)}
+    return {**made, lock.NAME: lock.write(inputs, job.spec.as_dict(), plan, made, ids)}
 
 
 def write(job: Job, made: Mapping[str, bytes]) -> Path | None:

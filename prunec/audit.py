@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from prunec import budgets, lock, prepare, selection, understand
+from prunec import budgets, lock, prepare, selection, understand, vocabulary
 from prunec.check import artifact
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.plan import Ranking
@@ -26,8 +26,9 @@ def run(job: Job, folder: Path | None) -> tuple[Diagnostic, ...]:
     Empty where everything holds; warnings and notes may be among them.
     """
     try:
+        vocabulary.check(job)
         job.stage("building the model")
-        model = understand.run(prepare.run(job), job.stage)
+        model = understand.run(prepare.run(job), job.stage, renumber=job.spec.renumbers)
         chosen = selection.run(job.spec, model.analysis)
         _reachable(job, model, chosen)
     except PruneError as error:

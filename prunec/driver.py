@@ -23,11 +23,13 @@ from prunec import (
     proof,
     selection,
     understand,
+    vocabulary,
     weights,
 )
 from prunec.check import Removed
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir import verify
+from prunec.ir.axis import Mask
 from prunec.ir.plan import Plan, Ranking
 from prunec.part import Whole
 from prunec.passes import allocate, repair, score, shrink
@@ -54,9 +56,15 @@ class Planned:
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Warnings and notes, in the order in which they came up."""
+        ids = vocabulary.notes(self.renumbered)
         notes = (Diagnostic("P0604", note, severity="note") for note in self.plan.notes)
         known = (*self.model.notes, *self.model.analysis.notes)
-        return (*known, *self.selection.warnings, *notes)
+        return (*known, *self.selection.warnings, *ids, *notes)
+
+    @property
+    def renumbered(self) -> dict[str, Mask]:
+        """Inputs whose integers are renumbered, with those that are kept."""
+        return vocabulary.kept(self.model.axes, self.model.groups, self.plan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +111,10 @@ def _built(job: Job) -> Subject:
 
 
 def _plan(job: Job, subject: Subject) -> Planned:
+    vocabulary.check(job)
     if job.spec.reads_weights:
         weights.check_real(subject.module, "a score of this spec")
-    model = understand.run(subject, job.stage)
+    model = understand.run(subject, job.stage, renumber=job.spec.renumbers)
     chosen = selection.run(job.spec, model.analysis)
     batches = _calibration(job, model)
     rankings = _rankings(job, model, chosen, batches)
@@ -124,7 +133,7 @@ def compile(job: Job) -> Compiled:
     groups = (*planned.model.groups, *planned.model.blocks, *planned.model.layers)
     shrunk = shrink.run(graph, tensors, planned.model.axes, groups, planned.plan)
     verify.run(shrunk.graph)
-    removed = Removed(shrunk.values, shrunk.kept, shrunk.dropped, shrunk.absent)
+    removed = Removed(shrunk.values, shrunk.kept, shrunk.dropped, shrunk.absent, shrunk.renumbered)
     job.stage("repairing")
     repaired = repair.run(job.spec.repair, graph, tensors, shrunk, planned.batches)
     whole = planned.model.subject.whole
@@ -132,10 +141,17 @@ def compile(job: Job) -> Compiled:
         part.check_shared(whole, tensors, repaired)
     job.stage("emitting")
     name = artifact.class_name(job, planned.model.subject)
-    source = emit.run(shrunk.graph, class_name=name, header=artifact.header(job), weights=repaired)
+    header = artifact.header(job, planned.renumbered)
+    source = emit.run(shrunk.graph, class_name=name, header=header, weights=repaired)
     module = emit.load(source, repaired, name)
     files = artifact.build(
-        job, planned.model.traced, planned.plan, graph=shrunk.graph, source=source, weights=repaired
+        job,
+        planned.model.traced,
+        planned.plan,
+        graph=shrunk.graph,
+        source=source,
+        weights=repaired,
+        renumbered=planned.renumbered,
     )
     found = replace(report(planned), accuracy=_accuracy(job, planned.model, module))
     if job.check:

@@ -45,8 +45,16 @@ def inputs(text: str, graph: Graph, weights: Mapping[str, Tensor]) -> Inputs:
     return Inputs(digest(text.encode()), digest(str(graph).encode()), _weights(weights))
 
 
-def write(found: Inputs, spec: Mapping[str, Any], plan: Plan, files: Mapping[str, bytes]) -> bytes:
-    """The lock of an artefact; ``files`` are all others in the folder, by name."""
+def write(
+    found: Inputs,
+    spec: Mapping[str, Any],
+    plan: Plan,
+    files: Mapping[str, bytes],
+    renumbered: Mapping[str, str] | None = None,
+) -> bytes:
+    """The lock of an artefact; ``files`` are all others in the folder, by name; ``renumbered`` the
+    ids that an input may still hold, ``"0-3, 7"``.
+    """
     lock = {
         "tool": "prunec",
         "lock_version": VERSION,
@@ -59,6 +67,7 @@ def write(found: Inputs, spec: Mapping[str, Any], plan: Plan, files: Mapping[str
         },
         "costs": [cost_dict(c) for c in plan.costs],
         "files": {name: digest(data) for name, data in files.items()},
+        **({"renumbered": dict(renumbered)} if renumbered else {}),
     }
     text = json.dumps(lock, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return (_one_line_lists(text) + "\n").encode()

@@ -14,7 +14,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from prunec import trace
-from prunec.check import Removed, clean_room, fidelity, state, stress, twin
+from prunec.check import Removed, clean_room, fidelity, renumbered, state, stress, twin
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.graph import Graph
 from prunec.prepare import Stage, Subject, quiet
@@ -79,7 +79,9 @@ def _checks(
         for name, data in claim.files.items():
             (Path(folder) / name).write_bytes(data)
         # The files run in a process of their own, all the while that this one is busy.
-        with clean_room.start(Path(folder), graph, example) as room:
+        ids = renumbered.originals(graph, removed, example)
+        ids = renumbered.ranks(graph, removed, ids)
+        with clean_room.start(Path(folder), graph, ids) as room:
             stage("proving the graph")
             dense = fidelity.run(graph, weights, subject.module, example)
             yield _compared("the graph is the model", dense)

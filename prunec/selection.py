@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prunec.diagnostics import Diagnostic, PruneError
+from prunec.ir.graph import WeightRef
 from prunec.ir.group import KINDS, Group, Kind
 from prunec.passes.allocate import allowed_widths
 from prunec.report.analysis import Analysis
@@ -69,7 +70,7 @@ def run(spec: Spec, analysis: Analysis) -> Selection:
     Raises:
         PruneError: P0204 (a selector matches no module), P0501 (the model has no group), P0502 (a
             rule has matching modules but no group), P0503 (everything is frozen by the spec), P0507
-            (the model has no group of the rule's kind), P0508 (the vocabulary is not offered).
+            (the model has no group of the rule's kind).
     """
     named = {p.kind for p in spec.prunes}
     blocks = analysis.blocks if "blocks" in named else ()
@@ -91,10 +92,8 @@ def run(spec: Spec, analysis: Analysis) -> Selection:
     for prune in spec.prunes:
         chosen = frozenset(select(prune.selector, modules))
         kin = [g for g in everything if prune.covers(g.kind)]
-        if prune.kind == "vocabulary":
-            raise PruneError(_vocabulary(prune))
         if not kin:
-            raise PruneError(_no_such_kind(prune, everything))
+            raise PruneError(_no_such_kind(prune, everything, analysis))
         whole = [g for g in kin if _makers(g) <= chosen]
         if not whole and all(g.branches for g in kin):
             raise PruneError(_no_block(prune, kin, chosen))
@@ -181,26 +180,25 @@ def _coupled(prune: Prune, groups: Sequence[Group], chosen: frozenset[str]) -> D
     )
 
 
-def _no_such_kind(prune: Prune, groups: Sequence[Group]) -> Diagnostic:
+def _no_such_kind(prune: Prune, groups: Sequence[Group], analysis: Analysis) -> Diagnostic:
     counts = Counter(g.kind for g in groups)
     listed = ", ".join(f"`{kind}` ({counts[kind]})" for kind in KINDS if counts[kind])
+    why = _tables(analysis) if prune.kind == "vocabulary" else ()
     return Diagnostic(
         "P0507",
         f"the model has no group of the kind `{prune.kind}`",
         span=prune.span,
-        notes=(f"its groups are of these kinds: {listed}",),
+        notes=(f"its groups are of these kinds: {listed}", *why),
         help="`prunec groups FILE` lists all groups with their kinds",
     )
 
 
-def _vocabulary(prune: Prune) -> Diagnostic:
-    return Diagnostic(
-        "P0508",
-        "not offered: pruning the vocabulary would renumber the tokens",
-        span=prune.span,
-        notes=("which tokens may go is known to whoever makes the token ids, not to the model",),
-        help="shorten the embedding's other axis: `prune hidden`",
-    )
+def _tables(analysis: Analysis) -> tuple[str, ...]:
+    """Why the rows of embeddings are frozen."""
+    read = (node.args[0] for node in analysis.graph.nodes if node.op == "aten.embedding.default")
+    rows = {(ref.name, 0) for ref in read if isinstance(ref, WeightRef)}
+    found = [f for f in analysis.frozen if (f.weight, f.dim) in rows]
+    return tuple(f"`{f.weight}`: {f.because.reason}" for f in found[:REASONS])
 
 
 def _no_block(prune: Prune, blocks: Sequence[Group], chosen: frozenset[str]) -> Diagnostic:

@@ -1,4 +1,4 @@
-"""Understanding: a model's graph, axes and groups, without data and without a spec's wishes."""
+"""Understanding: a model's graph, axes and groups, without data."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Understood:
         return analysis.run(self.traced.graph, self.axes, self.groups, self.blocks, self.layers)
 
 
-def run(subject: Subject, stage: Stage = quiet) -> Understood:
-    """Trace a model, solve its axes and find its groups."""
+def run(subject: Subject, stage: Stage = quiet, *, renumber: bool = False) -> Understood:
+    """Trace a model, solve its axes and find its groups; with ``renumber`` also its vocabulary."""
     stage("tracing")
     traced = trace.run(subject.module, subject.args, subject.kwargs, dynamic=subject.dynamic)
     stage("solving axes")
-    solved = axes.run(traced.graph)
+    solved = axes.run(traced.graph, renumber=renumber)
     found = group.run(traced.graph, solved)
     branches = blocks.run(traced.graph, solved)
     repeated = layers.run(traced.graph, solved, branches)

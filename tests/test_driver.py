@@ -175,7 +175,7 @@ def test_a_kind_that_the_model_has_not(net: nn.Module) -> None:
         small(net, "target macs <= 50%\nprune heads\nrepair none\n")
     assert caught.value.diagnostics[0].code == "P0507"
     assert "of these kinds" in str(caught.value)
-    assert code(net, "target macs <= 50%\nprune vocabulary\nrepair none\n") == "P0508"
+    assert code(net, "target macs <= 50%\nprune vocabulary\nrepair none\n") == "P0507"
 
 
 def test_no_group_at_all() -> None:

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from prunec.ir.axis import Atom, Axis, size
-from prunec.ir.graph import Graph, TensorType, leaves
+from prunec.ir.graph import Graph, TensorType, leaves, weight_leaves
 from prunec.ir.group import Axes, AxesOfValue, Frozen, Unknown
-from prunec.passes.axes import indices, routing, signature
+from prunec.passes.axes import indices, routing, signature, vocabulary
 from prunec.passes.axes.contractions import CONTRACTIONS
 from prunec.passes.axes.indexing import INDEXING
 from prunec.passes.axes.joins import JOINS
@@ -41,11 +41,15 @@ RULES: dict[str, Callable[[Site], Value]] = {
 }
 
 
-def run(graph: Graph) -> Axes:
-    """Solve the axes of a graph."""
+def run(graph: Graph, *, renumber: bool = False) -> Axes:
+    """Solve the axes of a graph. With ``renumber``, rows that token ids select may go (see
+    `vocabulary`): the ids are renumbered then.
+    """
     facts = Facts(graph)
     _declare_inputs(facts)
     _declare_weights(facts)
+    if renumber:
+        vocabulary.declare(facts)
     for node in graph.nodes:
         facts.values[node.name] = _equations(Site(facts, node))
     _freeze_outputs(facts)
@@ -126,6 +130,9 @@ def _freeze_outputs(facts: Facts) -> None:
     returned = {ref.name for ref in leaves(facts.graph.output)}
     for name in returned:
         _freeze_value(facts, facts.values[name], why)
+    for ref in weight_leaves(facts.graph.output):
+        for axis in facts.weights[ref.name]:
+            facts.solver.freeze(axis, why)
     for (name, _), axis in facts.indexes.items():
         if name in returned:
             facts.solver.freeze(axis, Frozen("the model returns indices into it"))
@@ -139,11 +146,14 @@ def _keep_least(facts: Facts) -> None:
 
 
 def _freeze_value(facts: Facts, value: Value, why: Frozen) -> None:
+    """Freeze the axes of a value; one that runs over all renumbered ids may be returned."""
     if isinstance(value, Items):
         for item in value:
             _freeze_value(facts, item, why)
-    elif value is not None:
-        for axis in value:
+        return
+    ids = {facts.solver.resolve(axis) for axis in facts.renumbered.values()}
+    for axis in value or ():
+        if facts.solver.resolve(axis) not in ids:  # type: ignore[arg-type]
             facts.solver.freeze(axis, why)  # type: ignore[arg-type]
 
 
@@ -185,6 +195,7 @@ def _solution(facts: Facts) -> Axes:
         unknown=tuple(facts.unknown),
         probed=tuple(facts.probed),
         least=_least(facts),
+        renumbered={name: resolve(axis) for name, axis in facts.renumbered.items()},
     )
 
 

@@ -54,7 +54,7 @@ def pass_on(site: Site) -> None:
     if site.base in CASTS and isinstance(first, Ref) and first.name in site.facts.offsets:
         site.facts.offsets.add(site.node.name)
     axes = list(indexed(site))
-    if not axes or site.base in _SHAPE_ONLY:
+    if not axes or site.base in SHAPE_ONLY:
         return
     if site.base in _MOVES and _all_index(site, first) and _holds_indices(site.node):
         for axis in axes[1:]:
@@ -104,7 +104,7 @@ _MOVES = (
         repeat_interleave roll flip index index_select gather sort""".split()
     )
 )
-_SHAPE_ONLY = frozenset(
+SHAPE_ONLY = frozenset(
     """size zeros_like ones_like full_like empty_like rand_like randn_like new_zeros new_ones
     new_full new_empty""".split()
 )

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from prunec.ir.axis import Atom, Axis, size
 from prunec.ir.graph import Argument, Graph, Ref, WeightRef
 from prunec.ir.group import Role
+from prunec.passes.axes import vocabulary
 from prunec.passes.axes.indices import (
     CASTS,
     COMPARED,
@@ -186,8 +187,10 @@ def index_select(site: Site) -> Value | None:
 
 def embedding(site: Site) -> Value | None:
     """Rows of a table."""
-    indices, weight = site.arg("indices"), site.arg("weight")
-    if index_of(site, indices) is None or site.arg("padding_idx", -1) != -1:
+    indices, weight, padding = (site.arg(n) for n in ("indices", "weight", "padding_idx"))
+    if index_of(site, indices) is None or not isinstance(padding, int):
+        return None
+    if padding != -1 and not vocabulary.keep_row(site, padding):
         return None
     axes = site.dims("weight")
     _look_up(site, weight, axes, 0, indices)

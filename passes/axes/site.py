@@ -26,7 +26,8 @@ class Facts:
     ``factors`` holds, by the name of a run-time number ``n * 12``, the axis that the 12 counts.
     ``indexes`` holds, by value and item of a tuple value, the axis that its integers index (see
     `indices`); ``offsets`` are running sums of how often; ``chosen`` are axes that a top-k chooses
-    from; ``least`` says how many of an axis must stay.
+    from; ``least`` says how many of an axis must stay; ``renumbered`` are the inputs whose values
+    index an axis (see `vocabulary`).
     """
 
     graph: Graph
@@ -46,6 +47,7 @@ class Facts:
     offsets: set[str] = field(default_factory=set)
     chosen: list[Axis] = field(default_factory=list)
     least: list[tuple[Axis, int, Frozen]] = field(default_factory=list)
+    renumbered: dict[str, Axis] = field(default_factory=dict)
 
 
 class Site:

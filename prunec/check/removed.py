@@ -25,13 +25,16 @@ class Removed:
 
     Names that are not listed lose nothing. ``dropped`` are sums with the operands (names of nodes)
     that count as zero: the sum is what its other operands are. ``absent`` are weights that nothing
-    needs then, and that the slim module does not have.
+    needs then, and that the slim module does not have. ``renumbered[input]`` says which integers an
+    input may hold, bool[rows of the embeddings that they select from]: the slim module calls them
+    by their rank, and where a model's output runs over them it gives the kept ones, in order.
     """
 
     values: Mapping[str, Kept] = field(default_factory=dict)
     weights: Mapping[str, Kept] = field(default_factory=dict)
     dropped: Mapping[str, frozenset[str]] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
+    renumbered: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     def at(self, graph: Graph, sizes: Mapping[str, int]) -> tuple[dict[str, Keep], dict[str, Keep]]:
         """What is kept of values and of weights, as tensors, where the dynamic dimensions have

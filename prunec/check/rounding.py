@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from prunec.check import compare, double, interpreter
+from prunec.check import compare, double, interpreter, renumbered
 from prunec.check.removed import Removed
 from prunec.ir.graph import Graph, WeightRef
 
@@ -38,7 +38,8 @@ def allowed(
             for moved in (weights, _moved(weights))
         ]
     names = [ref.name for ref in graph.outputs if not isinstance(ref, WeightRef)]
-    noise = max((compare.error(results[0][n], results[1][n]) for n in names), default=0.0)
+    pairs = ([renumbered.returned(removed, n, found[n]) for found in results] for n in names)
+    noise = max((compare.error(*pair) for pair in pairs), default=0.0)
     return max(tolerance, min(MOST, FACTOR * noise))
 
 

@@ -18,7 +18,20 @@ CARRIED = (
     "aten.reshape.",
     "aten.unsqueeze.",
     "aten.squeeze.",
+    "aten._unsafe_view.",
+    "aten.flatten.",
+    "aten.unflatten.",
+    "aten.transpose.",
+    "aten.permute.",
+    "aten.t.",
+    "aten.expand.",
+    "aten.clone.",
+    "aten.contiguous.",
+    "aten.detach.",
+    "aten.alias.",
 )
+SHAPED = ("aten.zeros_like.", "aten.ones_like.", "aten.new_zeros.", "aten.new_ones.")
+"""What asks a tensor for its shape alone."""
 
 
 def sizes(
@@ -89,11 +102,11 @@ def _draw(
         if symbol is not None and symbol in wanted:
             index = torch.arange(wanted[symbol]) % tensor.shape[dim]
             tensor = tensor.index_select(dim, index)
-    rows = _rows(graph, declared.name)
+    found = rows(graph, declared.name)
     if tensor.is_floating_point() and not _two_valued(tensor):
         return torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
-    if not tensor.is_floating_point() and rows is not None:
-        return torch.randint(rows, tensor.shape, generator=generator, dtype=tensor.dtype)
+    if not tensor.is_floating_point() and found is not None:
+        return torch.randint(found, tensor.shape, generator=generator, dtype=tensor.dtype)
     return double.tensor(tensor)
 
 
@@ -102,7 +115,7 @@ def _two_valued(tensor: Tensor) -> bool:
     return bool(low < high) and bool(((tensor == low) | (tensor == high)).all())
 
 
-def _rows(graph: Graph, name: str) -> int | None:
+def rows(graph: Graph, name: str) -> int | None:
     """The rows of the embeddings that an input selects from; None if it is used otherwise too."""
     found: list[int] = []
     for user in graph.users[name]:
@@ -110,10 +123,10 @@ def _rows(graph: Graph, name: str) -> int | None:
             kind = graph.weight[user.args[0].name].type
             found.append(kind.shape[0])
         elif user.op.startswith(CARRIED) and isinstance(user.type, TensorType):
-            rows = _rows(graph, user.name)
-            if rows is None:
+            count = rows(graph, user.name)
+            if count is None:
                 return None
-            found.append(rows)
-        elif user.op != "size":
+            found.append(count)
+        elif user.op != "size" and not user.op.startswith(SHAPED):
             return None
     return min(found, default=None)

@@ -22,6 +22,7 @@ from prunec.check import (
     compare,
     double,
     interpreter,
+    renumbered,
     rounding,
     samples,
     state,
@@ -29,7 +30,7 @@ from prunec.check import (
     structure,
 )
 from prunec.check.compare import TOLERANCE
-from prunec.check.removed import Removed, loses
+from prunec.check.removed import Removed
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.graph import Graph, WeightRef
 
@@ -86,7 +87,7 @@ class Wording:
 SLIM = Wording(
     "P0801",
     "the slim module is not the original without the removed channels",
-    "this is a defect of prunec, do not use this output; please report it with the model",
+    renumbered.HELP,
 )
 FIDELITY = Wording(
     "P0802",
@@ -131,10 +132,11 @@ def run(
         example: the tensors of the user's example, in the order of ``graph.inputs``.
 
     Faults become diagnostics: P0801 the outputs differ, P0803 an operator that cannot be checked,
-    P0804 an input or output is claimed to be pruned, P0805 the slim module raises, P0806 the
-    outputs say nothing, P0807 the state dict is not the original's at the kept indices.
+    P0804 an input or output is claimed to be pruned otherwise than by renumbering, P0805 the slim
+    module raises, P0806 the outputs say nothing, P0807 the state dict is not the original's at the
+    kept indices.
     """
-    claimed = _pruned_interface(graph, removed)
+    claimed = renumbered.fault(graph, removed)
     if claimed is not None:
         return Result(diagnostics=(claimed,))
     faults = state.run(graph, weights, removed, slim)
@@ -198,6 +200,7 @@ def _joined(first: Result, second: Result) -> Result:
 
 def _case(name: str, question: Question, inputs: Sequence[Tensor], mode: Mode) -> Case:
     """One comparison; where it fails, rounding is measured before it is called a difference."""
+    inputs = renumbered.originals(question.graph, question.removed, inputs)
     error, allowed = _error(name, question, inputs, mode), question.tolerance
     if allowed < error < rounding.MOST:
         allowed = rounding.allowed(
@@ -214,16 +217,20 @@ def _case(name: str, question: Question, inputs: Sequence[Tensor], mode: Mode) -
 def _error(name: str, question: Question, inputs: Sequence[Tensor], mode: Mode) -> float:
     """The largest error over all outputs in one case."""
     graph, weights, train = question.graph, question.weights, mode == "train"
+    removed = question.removed
     with double.world():
-        want = interpreter.run(graph, weights, question.removed, inputs, train=train)
-        got = _call(name, question, inputs, train)
+        want = interpreter.run(graph, weights, removed, inputs, train=train)
+        got = _call(name, question, renumbered.ranks(graph, removed, inputs), train)
     try:
         leaves = list(structure.leaves(graph.output, got))
     except structure.Mismatch as fault:
         raise PruneError(_different(question, name, str(fault))) from None
     errors = [0.0]
     for place, ref, value in leaves:
-        expected = weights[ref.name] if isinstance(ref, WeightRef) else want[ref.name]
+        if isinstance(ref, WeightRef):
+            expected = weights[ref.name]
+        else:
+            expected = renumbered.returned(removed, ref.name, want[ref.name])
         if not compare.says_something(expected):
             raise PruneError(_nothing(name, place))
         errors.append(compare.error(expected, value))
@@ -246,18 +253,6 @@ def _call(name: str, question: Question, inputs: Sequence[Tensor], train: bool) 
                 help=wording.help,
             )
         ) from error
-
-
-def _pruned_interface(graph: Graph, removed: Removed) -> Diagnostic | None:
-    names = dict.fromkeys([i.name for i in graph.inputs] + [r.name for r in graph.outputs])
-    lost = [name for name in names if loses(removed.values.get(name))]
-    if not lost:
-        return None
-    return Diagnostic(
-        "P0804",
-        f"channels of the model's inputs or outputs are removed: {', '.join(lost)}",
-        help=SLIM.help,
-    )
 
 
 def _verdict(question: Question, cases: Sequence[Case]) -> list[Diagnostic]:

@@ -196,4 +196,4 @@ def _analysis(file: Path) -> Analysis:
     with console.stages() as stage:
         job = prepare.from_file(file, stage=stage)
         stage("building the model")
-        return understand.run(prepare.run(job), stage).analysis
+        return understand.run(prepare.run(job), stage, renumber=job.spec.renumbers).analysis

@@ -317,6 +317,19 @@ def leaves(tree: Tree) -> Iterator[Ref]:
                 yield from leaves(item)
 
 
+def weight_leaves(tree: Tree) -> Iterator[WeightRef]:
+    """Every `WeightRef` of an output structure, in order."""
+    match tree:
+        case WeightRef():
+            yield tree
+        case Sequence_(items=items):
+            for item in items:
+                yield from weight_leaves(item)
+        case Dict_(items=pairs):
+            for _, item in pairs:
+                yield from weight_leaves(item)
+
+
 def fill(tree: Tree, values: Mapping[str, Any]) -> Any:
     """A structure with a value for every `Ref`; named tuples and dataclasses become dicts."""
     match tree:

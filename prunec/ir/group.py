@@ -93,7 +93,8 @@ class Axes:
     scales. ``pins[node]`` are keywords to make explicit. ``uses`` are axes that an operator uses as
     a structure: attention its heads and their width, a grouped convolution groups. ``unknown`` are
     the nodes that freeze all that they touch, ``probed`` those whose equations were found by
-    experiment. ``least[atom id]`` is how many channels must stay.
+    experiment. ``least[atom id]`` is how many channels must stay. ``renumbered[input]`` is the axis
+    that the integers of an input index, where they may be numbered anew.
     """
 
     values: Mapping[str, AxesOfValue]
@@ -107,6 +108,7 @@ class Axes:
     unknown: tuple[Unknown, ...] = ()
     probed: tuple[str, ...] = ()
     least: Mapping[int, int] = field(default_factory=dict)
+    renumbered: Mapping[str, Axis] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,6 +261,11 @@ class Spec(Node):
         """Whether a score looks at the labels of calibration data."""
         return any(p.chosen_score.needs_labels for p in self.prunes)
 
+    @property
+    def renumbers(self) -> bool:
+        """Whether a rule lets tokens go, which renumbers their ids."""
+        return any(p.kind == "vocabulary" for p in self.prunes)
+
     def as_dict(self) -> dict[str, Any]:
         """Stable JSON values: all that decides the outcome, every default spelled out."""
         return {
