@@ -37,9 +37,9 @@ def watching() -> Iterator[Watch]:
     seen = Watch()
     analyse = understand.run
 
-    def once(subject: Subject, stage: Stage) -> Understood:
+    def once(subject: Subject, stage: Stage, **settings: bool) -> Understood:
         if seen.understood is None:
-            seen.understood = analyse(subject, stage)
+            seen.understood = analyse(subject, stage, **settings)
         return seen.understood
 
     with mock.patch.object(understand, "run", once):
