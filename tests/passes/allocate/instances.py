@@ -77,7 +77,7 @@ def with_blocks(rng: np.random.Generator, asked: Problem, blocks: int = 2) -> Pr
             (),
             (),
             (),
-            branch=Branch("y", Ref("x"), Ref("v"), (), ()),
+            branches=(Branch("y", Ref("x"), Ref("v"), (), ()),),
         )
         for i in ids
     )
