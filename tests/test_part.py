@@ -158,8 +158,7 @@ def test_a_model_that_fails_behind_its_part(net: nn.Module) -> None:
 
 
 def test_the_backbone_of_a_two_stage_detector() -> None:
-    from torchvision.models import detection
-
+    detection = pytest.importorskip("torchvision").models.detection
     net = detection.fasterrcnn_mobilenet_v3_large_fpn(
         weights=None, weights_backbone=None, min_size=96, max_size=96
     ).eval()
