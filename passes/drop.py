@@ -13,14 +13,13 @@ from dataclasses import replace
 from prunec.diagnostics import InternalError
 from prunec.ir.graph import (
     Argument,
-    Dict_,
     Graph,
     Module,
     Node,
     Ref,
-    Sequence_,
     Tree,
     leaves,
+    substitute,
 )
 from prunec.ir.group import Branch
 
@@ -35,7 +34,7 @@ def run(graph: Graph, branches: Iterable[Branch]) -> Graph:
     if not lost:
         return graph
     nodes, stands_for = _without(graph, lost)
-    output = _in_tree(graph.output, stands_for)
+    output = substitute(graph.output, lambda ref: _left(ref, stands_for))
     kept = _needed(graph, nodes, output)
     names = {n for w in graph.weights if w.name in weights for n in (w.name, *w.ties)}
     return replace(
@@ -85,19 +84,11 @@ def _in(argument: Argument, stands_for: Mapping[str, Ref | None]) -> Argument:
             return argument
 
 
-def _in_tree(tree: Tree, stands_for: Mapping[str, Ref | None]) -> Tree:
-    match tree:
-        case Ref(name):
-            found = stands_for.get(name, tree)
-            if found is None:
-                raise InternalError(f"nothing is left of the output `{name}`")
-            return found
-        case Sequence_(kind=kind, items=items):
-            return Sequence_(kind, tuple(_in_tree(i, stands_for) for i in items))
-        case Dict_(items=pairs, cls=cls):
-            return Dict_(tuple((k, _in_tree(v, stands_for)) for k, v in pairs), cls)
-        case _:
-            return tree
+def _left(ref: Ref, stands_for: Mapping[str, Ref | None]) -> Ref:
+    found = stands_for.get(ref.name, ref)
+    if found is None:
+        raise InternalError(f"nothing is left of the output `{ref.name}`")
+    return found
 
 
 def _needed(graph: Graph, nodes: tuple[Node, ...], output: Tree) -> tuple[Node, ...]:

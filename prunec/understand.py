@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from prunec import trace
 from prunec.diagnostics import Diagnostic
@@ -32,7 +33,7 @@ class Understood:
         """What the user should know of how the model was taken and traced."""
         return (*self.subject.notes, *self.traced.notes)
 
-    @property
+    @cached_property
     def analysis(self) -> Analysis:
         return analysis.run(self.traced.graph, self.axes, self.groups, self.blocks, self.layers)
 

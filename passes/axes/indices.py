@@ -84,11 +84,6 @@ def _all_index(site: Site, moved: Argument) -> bool:
     ) == len(items)
 
 
-def base_of(node: Node) -> str:
-    named = node.op.count(".") == 2
-    return node.op.rpartition(".")[0].removeprefix("aten.") if named else node.op
-
-
 CASTS = frozenset("to _to_copy clone contiguous detach alias type_as".split())
 _EXACT = frozenset({"int32", "int64", "float32", "float64"})
 COMPARED = frozenset({"eq", "ne"})

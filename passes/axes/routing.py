@@ -17,14 +17,13 @@ from prunec.passes.axes.indices import (
     CASTS,
     COMPARED,
     RESHAPED,
-    base_of,
     index_of,
     keep_indexing,
     note,
     pass_on,
 )
 from prunec.passes.axes.shapes import broadcast
-from prunec.passes.axes.site import Dims, Facts, Items, Site, Unsupported, Value
+from prunec.passes.axes.site import Dims, Facts, Items, Site, Unsupported, Value, base_of
 
 Rule: TypeAlias = Callable[[Site], "Value | None"]
 

@@ -61,11 +61,8 @@ class Site:
 
     @property
     def base(self) -> str:
-        """The operator's name without overload: ``conv2d``; of one that is not aten's with its
-        namespace.
-        """
-        named = self.node.op.count(".") == 2
-        return self.node.op.rpartition(".")[0].removeprefix("aten.") if named else self.node.op
+        """The operator's name, as `base_of` gives it."""
+        return base_of(self.node)
 
     # -- arguments
     # -----------------------------------------------------------------------------------------
@@ -179,7 +176,7 @@ class Site:
             if argument.name in self.facts.guises:
                 return self.facts.guises[argument.name], dim
             node = self.facts.graph.node[argument.name]
-            base = node.op.split(".")[1] if node.op.count(".") == 2 else node.op
+            base = base_of(node)
             source = self.dims_of(node.args[0]) if node.args else None
             if base in _TRANSPOSES and source is not None and len(source) == 2:
                 dim = 1 - dim
@@ -227,6 +224,14 @@ class Site:
     def opaque(self, reason: str) -> Value:
         """Axes of a result of which nothing is known."""
         return opaque(self.node.type, self.solver, self.why(reason))
+
+
+def base_of(node: Node) -> str:
+    """The operator's name without overload: ``conv2d``; of one that is not aten's with its
+    namespace.
+    """
+    named = node.op.count(".") == 2
+    return node.op.rpartition(".")[0].removeprefix("aten.") if named else node.op
 
 
 class Unsupported(Exception):

@@ -10,8 +10,8 @@ from __future__ import annotations
 from prunec.ir.axis import size
 from prunec.ir.graph import Graph, Node, Ref, WeightRef, leaves
 from prunec.ir.group import Frozen
-from prunec.passes.axes.indices import CASTS, RESHAPED, SHAPE_ONLY, base_of
-from prunec.passes.axes.site import Facts, Site
+from prunec.passes.axes.indices import CASTS, RESHAPED, SHAPE_ONLY
+from prunec.passes.axes.site import Facts, Site, base_of
 
 
 def declare(facts: Facts) -> None:

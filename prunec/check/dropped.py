@@ -7,12 +7,12 @@ shown to be needless.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from prunec.check.removed import Removed
 from prunec.diagnostics import Diagnostic, PruneError
-from prunec.ir.graph import Dict_, Graph, Node, Ref, Sequence_, Tree, WeightRef
+from prunec.ir.graph import Graph, Node, Ref, weight_leaves
 
 
 def run(graph: Graph, removed: Removed) -> tuple[Node, ...]:
@@ -76,22 +76,10 @@ def _needed(nodes: Sequence[Node], graph: Graph, absent: frozenset[str]) -> tupl
         lacking = {r.name for r in node.weight_refs()} & absent
         if lacking:
             raise _refusal(f"`{node.name}` needs {', '.join(sorted(lacking))}, which is absent")
-    returned = {w.name for w in _returned(graph.output)} & absent
+    returned = {w.name for w in weight_leaves(graph.output)} & absent
     if returned:
         raise _refusal(f"the absent weight {', '.join(sorted(returned))} is returned")
     return tuple(reversed(kept))
-
-
-def _returned(tree: Tree) -> Iterator[WeightRef]:
-    match tree:
-        case WeightRef():
-            yield tree
-        case Sequence_(items=items):
-            for item in items:
-                yield from _returned(item)
-        case Dict_(items=pairs):
-            for _, item in pairs:
-                yield from _returned(item)
 
 
 def _refusal(reason: str) -> PruneError:

@@ -13,18 +13,17 @@ from functools import cached_property
 from prunec.emit import raising, schema
 from prunec.ir.graph import (
     Argument,
-    Dict_,
     Graph,
     Node,
     Ref,
     ScalarType,
-    Sequence_,
     TensorType,
     TorchName,
     Tree,
     Type,
     WeightRef,
     leaves,
+    substitute,
 )
 
 LAST = 2**63 - 1
@@ -110,7 +109,7 @@ def run(graph: Graph) -> Program:
             kept.append(raising.run(read, graph))
         else:
             same[node.name] = source
-    output = _resolve_tree(graph.output, same)
+    output = substitute(graph.output, lambda ref: _leaf(ref, same))
     scalars = _free_scalars(kept, graph)
     live = _live([n for n in kept if n.name not in scalars], output)
     parts = _parts(live, graph)
@@ -234,18 +233,10 @@ def _resolve(argument: Argument, same: Mapping[str, Argument]) -> Argument:
             return argument
 
 
-def _resolve_tree(tree: Tree, same: Mapping[str, Argument]) -> Tree:
-    match tree:
-        case Ref(name=name):
-            found = same.get(name, tree)
-            assert isinstance(found, Ref | WeightRef)
-            return found
-        case Sequence_(kind=kind, items=items):
-            return Sequence_(kind, tuple(_resolve_tree(i, same) for i in items))
-        case Dict_(items=pairs, cls=cls):
-            return Dict_(tuple((k, _resolve_tree(v, same)) for k, v in pairs), cls)
-        case _:
-            return tree
+def _leaf(ref: Ref, same: Mapping[str, Argument]) -> Ref | WeightRef:
+    found = same.get(ref.name, ref)
+    assert isinstance(found, Ref | WeightRef)
+    return found
 
 
 def _references(argument: Argument) -> list[Ref | WeightRef]:

@@ -14,7 +14,7 @@ from prunec.emit.hierarchy import Hierarchy, Kind
 from prunec.emit.recurrent import Recurrence
 from prunec.emit.simplify import Program
 from prunec.emit.tree import Argument, Boundaries, Boundary, Region, flat
-from prunec.ir.graph import Dict_, Node, Ref, Sequence_, Tree, WeightRef
+from prunec.ir.graph import Node, Ref, Sequence_, Tree, WeightRef, all_leaves
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Term:
 def run(model: Model, region: Region, output: Tree) -> tuple[Step, ...]:
     """The steps of a forward, the return statement last."""
     effort = 0 if isinstance(output, Ref) else 0.5
-    last = Step(None, (), tuple(values(output)), effort)
+    last = Step(None, (), tuple(all_leaves(output)), effort)
     row = [*_loops(model, [_step(model, i) for i in region.items], last), last]
     return tuple(_growing(model, row))
 
@@ -120,19 +120,6 @@ def recurrence(model: Model, region: Region) -> Recurrence | None:
     """The call of a recurrent module; None where a region is none, or becomes a class."""
     leaf = model.hierarchy.kind(region.path) is Kind.LEAF
     return recurrent.of(region) if leaf else None
-
-
-def values(tree: Tree) -> Iterator[Ref | WeightRef]:
-    """Every value and weight of a structure, in order."""
-    match tree:
-        case Ref() | WeightRef():
-            yield tree
-        case Sequence_(items=items):
-            for item in items:
-                yield from values(item)
-        case Dict_(items=pairs):
-            for _, item in pairs:
-                yield from values(item)
 
 
 def _step(model: Model, item: Node | Region) -> Step:

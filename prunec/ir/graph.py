@@ -9,7 +9,7 @@ before``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -306,28 +306,38 @@ def references(argument: Argument, kind: type[_R]) -> Iterator[_R]:
 
 def leaves(tree: Tree) -> Iterator[Ref]:
     """Every `Ref` of an input or output structure, in order."""
-    match tree:
-        case Ref():
-            yield tree
-        case Sequence_(items=items):
-            for item in items:
-                yield from leaves(item)
-        case Dict_(items=pairs):
-            for _, item in pairs:
-                yield from leaves(item)
+    return (leaf for leaf in all_leaves(tree) if isinstance(leaf, Ref))
 
 
 def weight_leaves(tree: Tree) -> Iterator[WeightRef]:
     """Every `WeightRef` of an output structure, in order."""
+    return (leaf for leaf in all_leaves(tree) if isinstance(leaf, WeightRef))
+
+
+def all_leaves(tree: Tree) -> Iterator[Ref | WeightRef]:
+    """Every value and weight of a structure, in order."""
     match tree:
-        case WeightRef():
+        case Ref() | WeightRef():
             yield tree
         case Sequence_(items=items):
             for item in items:
-                yield from weight_leaves(item)
+                yield from all_leaves(item)
         case Dict_(items=pairs):
             for _, item in pairs:
-                yield from weight_leaves(item)
+                yield from all_leaves(item)
+
+
+def substitute(tree: Tree, change: Callable[[Ref], Ref | WeightRef]) -> Tree:
+    """The structure with another leaf in place of every `Ref`."""
+    match tree:
+        case Ref():
+            return change(tree)
+        case Sequence_(kind=kind, items=items):
+            return Sequence_(kind, tuple(substitute(item, change) for item in items))
+        case Dict_(items=pairs, cls=cls):
+            return Dict_(tuple((key, substitute(item, change)) for key, item in pairs), cls)
+        case _:
+            return tree
 
 
 def fill(tree: Tree, values: Mapping[str, Any]) -> Any:

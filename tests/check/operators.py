@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from prunec.check import taint
 from prunec.passes.axes import native
 from tests.check.more_operators import MORE
 
@@ -208,3 +209,24 @@ EXEMPT = frozenset(
     rnn_tanh_cell rnn_relu_cell _grouped_mm
     transformers.grouped_mm_fallback""".split()
 ).union(WHOLE)
+
+
+class Operands(nn.Module):
+    """The operands of every call: parameters, random by a fixed seed, and the given tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        for number, (_, operands) in enumerate(CALLS.values()):
+            for position, operand in enumerate(operands):
+                name = f"c{number}_{position}"
+                if isinstance(operand, Tensor):
+                    self.register_buffer(name, operand.clone())
+                else:
+                    setattr(self, name, nn.Parameter(torch.randn(operand, generator=generator)))
+
+    def results(self) -> Iterator[list[Tensor]]:
+        """The tensors that each call returns."""
+        for number, (function, operands) in enumerate(CALLS.values()):
+            given = [getattr(self, f"c{number}_{k}") for k in range(len(operands))]
+            yield taint.outputs(function(*given))
