@@ -6,18 +6,14 @@ made one class whose constructor takes what differs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 from prunec.emit import expr
 from prunec.emit.expr import Expr
 from prunec.emit.schema import MISSING
 from prunec.ir.graph import Argument, TorchName
-
-Path: TypeAlias = tuple[int, ...]
-"""Where a setting stands in a construction: argument numbers, outermost first."""
-
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -27,13 +23,21 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Hole:
+    """What a constructor's parameter brings, by number; ``called``: a class, to be constructed."""
+
+    number: int
+    called: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Arg:
     """One argument: positional when ``name`` is None, left out when it is the ``default``.
 
     ``noun`` is what a constructor's parameter is called that passes this value on.
     """
 
-    value: Construct | Text | Argument
+    value: Construct | Hole | Text | Argument
     name: str | None = None
     default: Any = MISSING
     noun: str = ""
@@ -41,65 +45,78 @@ class Arg:
 
 @dataclass(frozen=True, slots=True)
 class Construct:
-    """A call (``nn.Linear(3, 4)``), or a list or dict (with ``keys``) of constructions."""
+    """A call (``nn.Linear(3, 4)``), a list or dict (with ``keys``) of constructions, or a value."""
 
     callee: str
     args: tuple[Arg, ...] = ()
-    form: Literal["call", "list", "dict"] = "call"
+    form: Literal["call", "list", "dict", "value"] = "call"
     keys: tuple[str, ...] = field(default=())
 
-
-def settings(construct: Construct, at: Path = ()) -> Iterator[tuple[Path, Arg]]:
-    """Every plain setting, with its place."""
-    for i, arg in enumerate(construct.args):
-        if isinstance(arg.value, Construct):
-            yield from settings(arg.value, (*at, i))
-        elif not isinstance(arg.value, Text):
-            yield (*at, i), arg
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is a class of torch without any argument to be written (``nn.ReLU()``)."""
+        plain = self.form == "call" and self.callee.startswith("nn.")
+        return plain and all(same(a.value, a.default) for a in self.args)
 
 
-def skeleton(construct: Construct) -> object:
-    """The construction without its settings; equal skeletons can share a class."""
-    inner: list[object] = []
-    for arg in construct.args:
-        match arg.value:
-            case Construct():
-                inner.append((arg.name, skeleton(arg.value)))
-            case Text(source=source):
-                inner.append((arg.name, "text", source.text))
-            case _:
-                inner.append((arg.name, "setting"))
-    return construct.callee, construct.form, construct.keys, tuple(inner)
-
-
-def render(construct: Construct, given: Mapping[Path, str], at: Path = ()) -> Expr:
-    """The source; ``given`` names the settings that a constructor's parameter passes."""
-    items: list[Expr] = []
-    for i, arg in enumerate(construct.args):
-        place = (*at, i)
-        match arg.value:
-            case Construct():
-                shown = render(arg.value, given, place)
-            case Text(source=source):
-                shown = source
-            case value:
-                if place not in given and same(value, arg.default):
-                    continue
-                shown = Expr(given[place]) if place in given else expr.literal(value)
-        items.append(shown if arg.name is None else expr.named(arg.name, shown))
-    match construct.form:
+def render(value: Construct | Hole | Text, names: Sequence[str] = ()) -> Expr:
+    """The source; ``names`` are the parameters that fill the holes."""
+    match value:
+        case Text(source=source):
+            return source
+        case Hole(number=number, called=called):
+            return expr.call(names[number], []) if called else Expr(names[number])
+    items = [_item(arg, names) for arg in value.args if not same(arg.value, arg.default)]
+    match value.form:
+        case "value":
+            return items[0]
         case "call":
-            return expr.call(construct.callee, items)
+            return expr.call(value.callee, items)
         case "list":
-            return _within(construct.callee, _repeated(items))
+            return expr.call(value.callee, [_repeated(items)])
         case "dict":
-            pairs = map(expr.pair, construct.keys, items)
-            return expr.call(construct.callee, [expr.display(pairs, "{}")])
+            pairs = map(expr.pair, value.keys, items)
+            return expr.call(value.callee, [expr.display(pairs, "{}")])
+
+
+def _item(arg: Arg, names: Sequence[str]) -> Expr:
+    match arg.value:
+        case Construct() | Hole() | Text() as value:
+            shown = render(value, names)
+        case value:
+            shown = expr.literal(value)
+    return shown if arg.name is None else expr.named(arg.name, shown)
 
 
 def same(a: object, b: object) -> bool:
     """Equality that tells ``1`` from ``True`` and ``1.0``."""
     return type(a) is type(b) and a == b
+
+
+def skeleton(value: object) -> object:
+    """A construction without its settings."""
+    match value:
+        case Construct():
+            args = tuple((a.name, skeleton(a.value)) for a in value.args)
+            return value.callee, value.form, value.keys, args
+        case Text(source=source):
+            return source.text
+        case _:
+            return None
+
+
+def token(value: object) -> object:
+    """A value such that ``1``, ``True`` and ``1.0`` differ, at any depth."""
+    match value:
+        case Construct():
+            args = tuple((a.name, token(a.value)) for a in value.args)
+            return value.callee, value.form, value.keys, args
+        case Text(source=source):
+            return source.text
+        case tuple():
+            return tuple(map(token, value))
+        case _:
+            return type(value).__name__, value
 
 
 def dtype(name: str) -> Arg:
@@ -112,7 +129,3 @@ def _repeated(items: list[Expr]) -> Expr:
     if len(items) > 2 and len({i.text for i in items}) == 1:
         return Expr(f"[{items[0].text} for _ in range({len(items)})]", bracket="[]")
     return expr.display(items, "[]")
-
-
-def _within(callee: str, inner: Expr) -> Expr:
-    return expr.call(callee, [inner])

@@ -9,7 +9,7 @@ from typing import Literal
 
 from prunec.ir.graph import Argument, Device, Ref, TorchName, WeightRef
 
-COMPARE, OR, XOR, AND, SHIFT, SUM, PRODUCT, UNARY, ATOM = range(9)
+CONDITION, COMPARE, OR, XOR, AND, SHIFT, SUM, PRODUCT, UNARY, ATOM = range(10)
 """Python's binding strengths, weakest first."""
 
 Bracket = Literal["()", "[]", "{}"]
@@ -35,6 +35,40 @@ class Expr:
 
     def __str__(self) -> str:
         return self.text
+
+
+class LiftedInt(int):
+    """A number that its class keeps as an attribute; equal to nothing but the same attribute."""
+
+    source: str
+
+    def __new__(cls, value: int, source: str) -> LiftedInt:
+        made = super().__new__(cls, value)
+        made.source = source
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LiftedInt) and other.source == self.source
+
+    def __hash__(self) -> int:
+        return hash(self.source)
+
+
+class LiftedFloat(float):
+    """As `LiftedInt`."""
+
+    source: str
+
+    def __new__(cls, value: float, source: str) -> LiftedFloat:
+        made = super().__new__(cls, value)
+        made.source = source
+        return made
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LiftedFloat) and other.source == self.source
+
+    def __hash__(self) -> int:
+        return hash(self.source)
 
 
 def call(head: str, items: Iterable[Expr]) -> Expr:
@@ -67,6 +101,8 @@ def binary(operator: str, level: int, left: Expr, right: Expr) -> Expr:
 def literal(value: Argument) -> Expr:
     """A plain value as Python spells it; sequences become tuples."""
     match value:
+        case LiftedInt() | LiftedFloat():
+            return Expr(value.source)
         case str():
             return Expr(quote(value))
         case float() if not math.isfinite(value):

@@ -1,48 +1,79 @@
-"""Keys: what a forward does, apart from the names of its values; equal keys are equal source."""
+"""Keys: what a forward does, apart from the names of its values and from numbers.
+
+Modules with equal skeletons have equal source up to those numbers, and to what the modules that
+they call are made of: a call counts by what it takes and returns.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
+from prunec.emit import lift
 from prunec.emit.hierarchy import Kind
+from prunec.emit.lift import Number
 from prunec.emit.simplify import size_symbol
 from prunec.emit.steps import Model, recurrence
 from prunec.emit.tree import Argument as Given
 from prunec.emit.tree import Region
 from prunec.ir.graph import Argument, Node, Ref, TensorType, Type, WeightRef
 
-
-class Keys:
-    """The keys of the regions of one model, each computed once."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-        self._found: dict[int, tuple[Region, object]] = {}
-
-    def __call__(self, region: Region) -> object:
-        known = self._found.get(id(region))
-        if known is None:
-            known = self._found[id(region)] = region, _Walk(self._model, self).run(region)
-        return known[1]
+Skips = Mapping[int, Ref | WeightRef]
+"""Items of a region that are left out, by number, with the operand that stands for their result."""
 
 
+@dataclass(frozen=True)
+class Key:
+    """``skeleton`` is hashable; ``numbers`` are those of the operators, in order."""
+
+    skeleton: object
+    numbers: tuple[Number, ...]
+
+    @property
+    def whole(self) -> object:
+        """Skeleton and numbers: equal for calls that do the same."""
+        return self.skeleton, tuple((type(n.value).__name__, n.value) for n in self.numbers)
+
+
+def of(model: Model, region: Region, skips: Skips | None = None) -> Key:
+    """The key of a region without the items that are skipped."""
+    walk = _Walk(model, skips or {})
+    return Key(walk.run(region), tuple(walk.numbers))
+
+
+@dataclass
 class _Walk:
     """Numbers the values and dynamic sizes of one region in the order in which they occur."""
 
-    def __init__(self, model: Model, keys: Keys) -> None:
-        self.model = model
-        self.keys = keys
-        self.values: dict[str, int] = {}
-        self.sizes: dict[str, int] = {}
-        self.lists: dict[Argument, int] = {}
+    model: Model
+    skips: Skips
+    values: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    lists: dict[Argument, int] = field(default_factory=dict)
+    numbers: list[Number] = field(default_factory=list)
+    defined: int = 0
 
     def run(self, region: Region) -> object:
         boundary = self.model.boundaries(region)
         taken = tuple(self._define(r) for r in boundary.arguments)
         for symbol, _ in boundary.sizes:
             self.sizes.setdefault(symbol, len(self.sizes))
-        items = tuple(self._item(region.path, i) for i in region.items)
-        return taken, items, tuple(self.values[o] for o in boundary.outputs)
+        items = []
+        for number, item in enumerate(region.items):
+            if number in self.skips:
+                self._skip(item, self.skips[number])
+            else:
+                items.append(self._item(region.path, item))
+        return taken, tuple(items), tuple(self.values[o] for o in boundary.outputs)
+
+    def _skip(self, item: Node | Region, stands: Ref | WeightRef) -> None:
+        results = (
+            self.model.boundaries(item).outputs
+            if isinstance(item, Region)
+            else self.model.program.results(item)
+        )
+        for result in results:
+            self.values[result] = self.values[stands.name]
 
     def _item(self, path: str, item: Node | Region) -> object:
         if isinstance(item, Region):
@@ -52,15 +83,24 @@ class _Walk:
             reads = tuple(self._encode(path, r) for r in given)
             head = self.model.hierarchy.access(path, item.path)
             made = tuple(self._define(Ref(o)) for o in boundary.outputs)
-            leaf = self.model.hierarchy.kind(item.path) is Kind.LEAF
-            if call is not None:
-                return head, reads, made, self._read(call.node)
-            return head, reads, made, None if leaf else self.keys(item)
-        args = tuple(self._encode(path, a) for a in item.args)
-        kwargs = tuple((k, self._encode(path, v)) for k, v in item.kwargs)
+            return head, reads, made, None if call is None else self._read(call.node)
+        args = tuple(self._argument(path, item, k, v) for k, v in lift.spread(item).items())
         read = self._read(item)
         made = tuple(self._define(Ref(r)) for r in self.model.program.results(item))
-        return item.op, args, kwargs, read, made
+        return item.op, args, read, made
+
+    def _argument(self, path: str, node: Node, name: str, value: Argument) -> object:
+        usual = self._usual_scale(node) if name == "scale" else None
+        stripped, numbers = lift.strip(node, name, usual if value is None else value)
+        self.numbers += (replace(n, implied=n.value == usual) for n in numbers)
+        return name, self._encode(path, stripped)
+
+    def _usual_scale(self, node: Node) -> float | None:
+        """What attention scales by unless told."""
+        query = lift.spread(node).get("query")
+        if not isinstance(query, Ref):
+            return None
+        return lift.default_scale(self.model.program.types[query.name])
 
     def _read(self, node: Node) -> object:
         """Which items of a tuple value are read."""
@@ -71,7 +111,8 @@ class _Walk:
         if isinstance(value, tuple):
             self.lists[value] = len(self.lists)
             return "list", self._type(self.model.program.types[value[0].name])
-        self.values[value.name] = len(self.values)
+        self.values[value.name] = self.defined
+        self.defined += 1
         if isinstance(value, WeightRef):
             return "weight"
         return self._type(self.model.program.types[value.name])
@@ -114,7 +155,8 @@ def unequal(model: Model, root: Region) -> Mapping[int, Region]:
 
     All calls of a torch.nn leaf do what it does, whatever tensors they are given.
     """
-    keys = Keys(model)
     first: dict[str, object] = {}
     calls = (r for r in root.walk() if r.path and model.hierarchy.kind(r.path) is not Kind.LEAF)
-    return {id(r): r for r in calls if first.setdefault(r.path, keys(r)) != keys(r)}
+    return {
+        id(r): r for r in calls if first.setdefault(r.path, whole := of(model, r).whole) != whole
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from prunec.emit.construct import Arg, Construct, Text, dtype
+from prunec.emit.construct import Arg, Construct, Hole, Text, dtype
 from prunec.emit.expr import Expr, quote
 from prunec.emit.hierarchy import Hierarchy, Kind, is_under, join, numbered
 from prunec.emit.names import attribute, is_plain
@@ -14,10 +14,14 @@ from prunec.ir.graph import TensorType, Weight
 
 @dataclass(frozen=True)
 class Line:
-    """``prefix value``: an assignment, or a plain statement when the prefix is empty."""
+    """``prefix value``: an assignment, or a plain statement when the prefix is empty.
+
+    A line with a ``flag`` stands in those instances only that the flag says.
+    """
 
     prefix: str
-    value: Construct | Text
+    value: Construct | Hole | Text
+    flag: Hole | None = None
 
 
 Child = Callable[[str], "Construct | None"]
@@ -52,11 +56,11 @@ class Constructor:
         own = (*self._weights(path), *self._children(path), *self._aliases(path), *self._ties(path))
         return (*own, *self._frozen(path))
 
-    def chain(self) -> tuple[Line, ...]:
-        """The constructor of a model that is an ``nn.Sequential`` itself."""
-        built = (self.build(p) or IDENTITY for _, p in self.hierarchy.children(""))
+    def chain(self, path: str) -> tuple[Line, ...]:
+        """The constructor of a class that is an ``nn.Sequential`` itself."""
+        built = (self.build(p) or IDENTITY for _, p in self.hierarchy.children(path))
         first = Line("", Construct("super().__init__", tuple(map(Arg, built))))
-        return (first, *self._aliases(""), *self._ties(""), *self._frozen(""))
+        return (first, *self._aliases(path), *self._ties(path), *self._frozen(path))
 
     def needed(self, path: str) -> bool:
         """Whether a module holds weights or is called; others leave no trace in the source."""
@@ -76,6 +80,8 @@ class Constructor:
                 return self.leaves[path]
             case Kind.CLASS:
                 return self.classes(path)
+            case Kind.SEQUENTIAL if (made := self.classes(path)) is not None:
+                return made
             case Kind.SEQUENTIAL:
                 return Construct("nn.Sequential", tuple(Arg(c or IDENTITY) for _, c in children))
             case Kind.LIST:
@@ -228,8 +234,17 @@ class Constructor:
 IDENTITY = Construct("nn.Identity")
 
 
+SIZES: Mapping[int, tuple[str, ...]] = {
+    1: ("features",),
+    2: ("out_features", "in_features"),
+    4: ("out_channels", "in_channels", "kernel_size", "kernel_size"),
+}
+"""What the sizes of a weight of so many dimensions are called."""
+
+
 def _empty(type_: TensorType) -> Construct:
-    sizes: tuple[Arg, ...] = tuple(Arg(n, noun="size") for n in type_.shape)
+    nouns = SIZES.get(type_.rank, ("size",) * type_.rank)
+    sizes = tuple(Arg(n, noun=noun) for n, noun in zip(type_.shape, nouns, strict=True))
     return Construct("torch.empty", (*(sizes or (Arg((), noun="size"),)), dtype(type_.dtype)))
 
 

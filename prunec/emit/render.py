@@ -11,7 +11,7 @@ from prunec.emit.locals import Locals
 from prunec.emit.recurrent import Recurrence
 from prunec.emit.simplify import size_symbol
 from prunec.emit.steps import Append, Loop, Model, Term
-from prunec.emit.tree import Region
+from prunec.emit.tree import Maybe, Region
 from prunec.ir.graph import (
     Argument,
     Dict_,
@@ -58,6 +58,9 @@ class Renderer:
                     head = self.model.hierarchy.access(self.path, region.path)
                     assert head is not None
                     return expr.call(head, recurrent.arguments(list(map(self.show, act.reads))))
+                case Maybe() as node:
+                    shown, kept = self._operator(term, node).text, self.show(node.otherwise).text
+                    return Expr(f"{shown} if {node.flag} else {kept}", expr.CONDITION)
                 case Node() as node:
                     return self._operator(term, node)
                 case Loop() | Append():

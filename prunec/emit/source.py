@@ -16,16 +16,17 @@ from prunec.emit import (
     helpers,
     hints,
     layout,
+    levels,
     names,
     shape,
     signature,
     simplify,
 )
-from prunec.emit.classes import Class, Instance, Names
+from prunec.emit.alike import Instance
+from prunec.emit.classes import Class, Names
 from prunec.emit.construct import Construct
 from prunec.emit.expr import Expr, display, literal, quote
-from prunec.emit.hierarchy import CONTAINERS, Hierarchy, Kind, numbered
-from prunec.emit.keys import Keys
+from prunec.emit.hierarchy import numbered
 from prunec.emit.lines import Constructor
 from prunec.emit.shape import Shaped
 from prunec.emit.steps import Model, output_of
@@ -85,30 +86,25 @@ def _placed(shaped: Shaped, shown: Mapping[str, Expr]) -> Shaped:
 def _classes(shaped: Shaped, root: str, shown: Mapping[str, Expr]) -> Iterator[Class]:
     """Every class, those that others are made of first."""
     hierarchy = shaped.model.hierarchy
-    keys = Keys(shaped.model)
     regions = first_calls(shaped.root)
     known: dict[str, Construct] = {}
-    constructor = Constructor(
-        hierarchy, shaped.leaves, known.__getitem__, frozenset(regions), shown
-    )
+    constructor = Constructor(hierarchy, shaped.leaves, known.get, frozenset(regions), shown)
     taken = Names(root, *names.RESERVED)
-    for level in _levels(hierarchy, constructor):
-        instances = [
-            Instance(
-                path,
-                _base_name(hierarchy, path),
-                constructor.lines(path),
-                keys(regions[path]) if path in regions else None,
-            )
-            for path in level
-            if path
-        ]
-        for found in classes.group(instances, taken):
+    for level in levels.run(hierarchy, constructor):
+        instances = [_instance(constructor, path, regions.get(path)) for path in level]
+        for found in classes.group(shaped.model, instances, taken):
             known.update(found.constructs)
             yield found
-    lines = constructor.chain() if _is_sequential(shaped) else constructor.lines("")
-    whole = Instance("", root, lines, None)
-    yield Class(root, whole, (), {})
+    chain = _is_sequential(shaped)
+    lines = constructor.chain("") if chain else constructor.lines("")
+    yield classes.single(Instance("", root, lines, None if chain else shaped.root, chain))
+
+
+def _instance(constructor: Constructor, path: str, region: Region | None) -> Instance:
+    base = levels.base(constructor.hierarchy, path)
+    if path in constructor.hierarchy.chained:
+        return Instance(path, base, constructor.chain(path), None, chain=True)
+    return Instance(path, base, constructor.lines(path), region)
 
 
 def first_calls(root: Region) -> dict[str, Region]:
@@ -119,46 +115,16 @@ def first_calls(root: Region) -> dict[str, Region]:
     return found
 
 
-def _levels(hierarchy: Hierarchy, constructor: Constructor) -> list[list[str]]:
-    """Paths that become classes, by how many classes they are deep."""
-    heights: dict[str, int] = {}
-    for module in sorted(hierarchy.graph.modules, key=lambda m: -m.path.count(".") - bool(m.path)):
-        path = module.path
-        below = [heights.get(p, 0) for _, p in hierarchy.children(path)]
-        own = hierarchy.kind(path) is Kind.CLASS and constructor.needed(path)
-        heights[path] = max(below, default=0) + own
-    levels: list[list[str]] = [[] for _ in range(heights[""])]
-    for module in hierarchy.graph.modules:
-        if hierarchy.kind(module.path) is Kind.CLASS and constructor.needed(module.path):
-            levels[heights[module.path] - 1].append(module.path)
-    return levels
-
-
-def _base_name(hierarchy: Hierarchy, path: str) -> str:
-    cls = hierarchy.graph.module[path].cls
-    last = path.rpartition(".")[2]
-    if cls.startswith(CONTAINERS) and not last.isdecimal():
-        return names.camel(last)
-    return names.class_name(cls)
-
-
 def _class(shaped: Shaped, cls: Class) -> str:
-    path = cls.model.path
-    chain = path == "" and _is_sequential(shaped)
-    lines = [f"class {cls.name}(nn.{'Sequential' if chain else 'Module'}):"]
-    if cls.model.lines:
-        lines += layout.define("__init__", classes.signature(cls.parameters))
-        lines += [] if chain else ["        super().__init__()"]
-        for number, line in enumerate(cls.model.lines):
-            shown = classes.render(line, number, cls.parameters)
-            lines += layout.statement(shown, 2, line.prefix)
-    region = first_calls(shaped.root).get(path)
-    if chain:
-        return "\n".join(lines)
-    if region is not None:
-        forward = _root_forward(shaped) if path == "" else _forward(shaped, region)
-        lines += [""] * bool(cls.model.lines) + forward
-    elif not cls.model.lines:
+    kind = "Sequential" if cls.model.chain else "Module"
+    lines = [f"class {cls.name}(nn.{kind}):"]
+    made = classes.constructor(cls)
+    lines += made
+    if cls.region is not None:
+        whole = cls.model.path == ""
+        forward = _root_forward(shaped) if whole else _forward(shaped, cls.region)
+        lines += [""] * bool(made) + forward
+    elif not made:
         lines.append("    pass")
     return "\n".join(lines)
 

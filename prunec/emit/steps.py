@@ -13,7 +13,7 @@ from prunec.emit.expr import Expr
 from prunec.emit.hierarchy import Hierarchy, Kind
 from prunec.emit.recurrent import Recurrence
 from prunec.emit.simplify import Program
-from prunec.emit.tree import Argument, Boundaries, Boundary, Region, flat
+from prunec.emit.tree import Argument, Boundaries, Boundary, Maybe, Region, flat
 from prunec.ir.graph import Node, Ref, Sequence_, Tree, WeightRef, all_leaves
 
 
@@ -130,6 +130,9 @@ def _step(model: Model, item: Node | Region) -> Step:
             return Step(call, boundary.outputs, call.reads, 2)
         heavy = model.hierarchy.kind(item.path) is not Kind.LEAF
         return Step(item, boundary.outputs, flat(boundary.arguments), 2 if heavy else 1)
+    if isinstance(item, Maybe):
+        reads = (*model.program.reads(item), item.otherwise)
+        return Step(item, model.program.results(item), reads, calls.effort(item) + 1)
     return Step(item, model.program.results(item), model.program.reads(item), calls.effort(item))
 
 

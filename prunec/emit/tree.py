@@ -14,6 +14,17 @@ from prunec.emit.simplify import Program
 from prunec.ir.graph import Call, Node, Ref, TensorType, WeightRef, leaves
 
 
+@dataclass(frozen=True, slots=True)
+class Maybe(Node):
+    """An operator that some instances of a class leave out: ``otherwise`` is what it gives then.
+
+    ``flag`` is the attribute that says so.
+    """
+
+    flag: str = ""
+    otherwise: Ref = Ref("")  # noqa: RUF009
+
+
 @dataclass(frozen=True, eq=False)
 class Region:
     """One call of a module: its operators and the calls of other modules, in order."""
