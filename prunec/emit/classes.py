@@ -23,6 +23,9 @@ from prunec.ir.graph import Argument, Node
 MOST = 8
 """A constructor with more parameters than this reads worse than one that is given modules."""
 
+NAMELESS = "ItsClass"
+"""The name of a class whose cost is asked; all are equally long then."""
+
 PER_STATEMENT, PER_CLASS = 40, 200
 """What a statement of a forward, and another class to know, count as characters."""
 
@@ -109,7 +112,7 @@ def _cost(model: Model, family: Family) -> float:
     """About how many characters a class and the constructions of its instances take."""
     if family.model.chain and len(family.members) == 1:
         return sum(len(construct.render(line.value).text) for line in family.model.lines)
-    cls = _class(model, family, family.model.base)
+    cls = _class(model, family, NAMELESS)
     if len(cls.parameters) > MOST:
         return math.inf
     items = 0 if cls.region is None else len(cls.region.items)
@@ -219,28 +222,39 @@ def _columns(sites: Sequence[Site]) -> list[list[int]]:
             key = (number,) if site.is_module else (site.kind, site.column)
             found.setdefault(key, []).append(number)
     for number, site in enumerate(sites):
-        if site.is_partial:
+        if site.is_partial and not site.soft:
             key: object = (number,) if site.is_module else _agreeing(site, sites, found)
             found.setdefault(key, []).append(number)
+    for number, site in enumerate(sites):
+        if site.soft:
+            whole = _fits(site, sites, found)
+            whole = [k for k in whole if any(sites[n].noun == site.noun for n in found[k])]
+            if whole:
+                found[whole[0]].append(number)
     return sorted(found.values())
 
 
 def _agreeing(site: Site, sites: Sequence[Site], found: Mapping[object, Sequence[int]]) -> object:
     """The column that has the site's values wherever it has one; the same noun goes first."""
-    fits = [
+    fits = _fits(site, sites, found)
+    named = [key for key in fits if any(sites[n].noun == site.noun for n in found[key])]
+    return (named or fits or [(site.kind, site.column)])[0]
+
+
+def _fits(
+    site: Site, sites: Sequence[Site], found: Mapping[object, Sequence[int]]
+) -> list[object]:
+    """Columns of all members that have the site's values wherever it has one."""
+    return [
         key
         for key, numbers in found.items()
-        if not sites[numbers[0]].is_partial and sites[numbers[0]].kind == site.kind
+        if not sites[numbers[0]].is_partial
+        and sites[numbers[0]].kind == site.kind
         and all(
-            mine == other
-            for mine, other, value in zip(
-                site.column, sites[numbers[0]].column, site.values, strict=True
-            )
-            if value is not ABSENT
+            mine in ("absent", other)
+            for mine, other in zip(site.column, sites[numbers[0]].column, strict=True)
         )
     ]
-    same = [key for key in fits if any(sites[n].noun == site.noun for n in found[key])]
-    return (same or fits or [(site.kind, site.column)])[0]
 
 
 def _class(model: Model, family: Family, name: str) -> Class:
@@ -251,7 +265,7 @@ def _class(model: Model, family: Family, name: str) -> Class:
     kept = [c for c in columns if c[0] not in derived]
     wanted = _parameter_names(kept, sites, family.model)
     parameters = [_parameter(c, n, sites) for c, n in zip(kept, wanted, strict=True)]
-    names = [""] * len(sites)
+    names = [_literal(site) if site.soft else "" for site in sites]
     for parameter in parameters:
         for number in parameter.sites:
             names[number] = parameter.name
@@ -274,6 +288,10 @@ def _class(model: Model, family: Family, name: str) -> Class:
             for i, m in enumerate(family.members)
         },
     )
+
+
+def _literal(site: Site) -> str:
+    return literal(next(v for v in site.values if v is not ABSENT)).text
 
 
 def _lean(unified: Unified) -> Unified:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import networkx
 
 from prunec.emit import names
+from prunec.emit.classes import Class
+from prunec.emit.construct import Construct
 from prunec.emit.hierarchy import CONTAINERS, Hierarchy, Kind
 from prunec.emit.lines import Constructor
 
@@ -34,6 +36,26 @@ def run(hierarchy: Hierarchy, constructor: Constructor) -> Iterator[list[str]]:
     graph.add_edges_from((unit(b), unit(a)) for a, b in inside)
     for generation in networkx.topological_generations(graph):
         yield from (units[u] for u in units if u in set(generation))
+
+
+def order(hierarchy: Hierarchy, made: Sequence[Class]) -> list[Class]:
+    """Classes by how many of them they are deep; then as their modules come in the model."""
+    places = {m.path: n for n, m in enumerate(hierarchy.graph.modules)}
+    depths: dict[str, int] = {}
+    for cls in made:
+        depths[cls.name] = 1 + max((depths.get(c, 0) for c in _callees(cls)), default=0)
+    return sorted(made, key=lambda c: (depths[c.name], min(places[p] for p in c.constructs)))
+
+
+def _callees(cls: Class) -> Iterator[str]:
+    """What a class constructs, and what its instances are given."""
+    waiting: list[object] = [line.value for line in cls.lines]
+    waiting += cls.constructs.values()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Construct) and value.callee != cls.name:
+            yield value.callee
+            waiting += (a.value for a in value.args)
 
 
 def base(hierarchy: Hierarchy, path: str) -> str:

@@ -90,11 +90,13 @@ def _classes(shaped: Shaped, root: str, shown: Mapping[str, Expr]) -> Iterator[C
     known: dict[str, Construct] = {}
     constructor = Constructor(hierarchy, shaped.leaves, known.get, frozenset(regions), shown)
     taken = Names(root, *names.RESERVED)
+    made: list[Class] = []
     for level in levels.run(hierarchy, constructor):
         instances = [_instance(constructor, path, regions.get(path)) for path in level]
         for found in classes.group(shaped.model, instances, taken):
             known.update(found.constructs)
-            yield found
+            made.append(found)
+    yield from levels.order(hierarchy, made)
     chain = _is_sequential(shaped)
     lines = constructor.chain("") if chain else constructor.lines("")
     yield classes.single(Instance("", root, lines, None if chain else shaped.root, chain))

@@ -12,7 +12,7 @@ from typing import Any
 
 from prunec.emit import alike, schema
 from prunec.emit.alike import Family, Member
-from prunec.emit.construct import Arg, Construct, Hole, Text, token
+from prunec.emit.construct import Arg, Construct, Hole, Text, same, token
 from prunec.emit.expr import Expr
 from prunec.emit.lift import Number
 from prunec.emit.lines import Line
@@ -47,6 +47,7 @@ class Site:
     """One place where members differ: its line, the values by member, what a parameter is called.
 
     ``number`` is the place in the model's forward; ``item`` the operator there that a flag is for.
+    A ``soft`` site agrees wherever it is: it becomes a parameter of the same noun, or what it is.
     """
 
     line: int
@@ -55,6 +56,7 @@ class Site:
     default: Any = MISSING
     number: Number | None = None
     item: int | None = None
+    soft: bool = False
 
     @property
     def column(self) -> tuple[object, ...]:
@@ -175,9 +177,12 @@ class _Walk:
         """The common part of constructions, or a hole."""
         present = [v for v in values if v is not ABSENT]
         first = present[0]
-        if all(token(v) == token(first) for v in present):
+        if len(present) == len(values) and all(token(v) == token(first) for v in present):
             return first
-        if all(isinstance(v, Construct) and v.is_bare for v in present):
+        if isinstance(first, Text) and all(token(v) == token(first) for v in present):
+            return first
+        several = len(set(map(token, present))) > 1
+        if several and all(isinstance(v, Construct) and v.is_bare for v in present):
             classes = tuple(v if v is ABSENT else Text(Expr(v.callee)) for v in values)
             return replace(self._hole(Site(line, classes, noun)), called=True)
         if not _comparable(present):
@@ -191,7 +196,9 @@ class _Walk:
     def _argument(self, line: int, row: Sequence[Any], arg: Arg, noun: str) -> Any:
         present = [v for v in row if v is not ABSENT]
         if all(token(v) == token(present[0]) for v in present):
-            return present[0]
+            if len(present) == len(row) or not _is_number(present[0]) or same(present[0], arg.default):
+                return present[0]
+            return self._hole(Site(line, tuple(row), arg.noun, arg.default, soft=True))
         if any(isinstance(v, Construct) for v in present):
             return self._join(line, row, arg.noun or arg.name or noun)
         return self._hole(Site(line, tuple(row), arg.noun or arg.name or noun, arg.default))
@@ -231,6 +238,10 @@ def _forward(family: Family, walk: _Walk) -> Iterator[tuple[Number, float | None
         shown = tuple(place not in m.skips for m in family.members)
         if isinstance(item, Node) and not all(shown):
             walk.add(Site(FORWARD, shown, _flag_noun(item), False, item=place))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _flag_noun(node: Node) -> str:
