@@ -15,6 +15,7 @@ from prunec.emit.expr import Expr
 from prunec.emit.schema import MISSING
 from prunec.ir.graph import Argument, TorchName
 
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """A fixed piece of source among settings."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from prunec.emit import lift
 from prunec.emit.hierarchy import Kind
@@ -18,7 +19,7 @@ from prunec.emit.tree import Argument as Given
 from prunec.emit.tree import Region
 from prunec.ir.graph import Argument, Node, Ref, TensorType, Type, WeightRef
 
-Skips = Mapping[int, Ref | WeightRef]
+Skips: TypeAlias = Mapping[int, Ref]
 """Items of a region that are left out, by number, with the operand that stands for their result."""
 
 
@@ -66,7 +67,7 @@ class _Walk:
                 items.append(self._item(region.path, item))
         return taken, tuple(items), tuple(self.values[o] for o in boundary.outputs)
 
-    def _skip(self, item: Node | Region, stands: Ref | WeightRef) -> None:
+    def _skip(self, item: Node | Region, stands: Ref) -> None:
         results = (
             self.model.boundaries(item).outputs
             if isinstance(item, Region)
@@ -125,7 +126,7 @@ class _Walk:
         )
         return type_.dtype, tuple(sizes)
 
-    def _encode(self, path: str, argument: Argument) -> object:
+    def _encode(self, path: str, argument: object) -> object:
         match argument:
             case Ref(name=name) if name in self.model.program.scalars:
                 return self._number(path, self.model.program.scalars[name])

@@ -24,6 +24,21 @@ RESERVED = frozenset(
 """What the emitted source itself says; no local name may shadow it."""
 
 
+class Names:
+    """Hands out class names: the wanted one, or with a number where it is taken."""
+
+    def __init__(self, *taken: str) -> None:
+        self._taken = set(taken)
+
+    def __call__(self, wanted: str) -> str:
+        name, number = wanted, 1
+        while name in self._taken:
+            number += 1
+            name = f"{wanted}{number}"
+        self._taken.add(name)
+        return name
+
+
 def is_plain(name: str) -> bool:
     """Whether ``self.<name>`` is that very attribute."""
     return is_identifier(name) and not hasattr(nn.Module, name)

@@ -13,6 +13,7 @@ from prunec.emit import (
     body,
     classes,
     constants,
+    definition,
     helpers,
     hints,
     layout,
@@ -23,11 +24,12 @@ from prunec.emit import (
     simplify,
 )
 from prunec.emit.alike import Instance
-from prunec.emit.classes import Class, Names
+from prunec.emit.classes import Class
 from prunec.emit.construct import Construct
 from prunec.emit.expr import Expr, display, literal, quote
 from prunec.emit.hierarchy import numbered
 from prunec.emit.lines import Constructor
+from prunec.emit.names import Names
 from prunec.emit.shape import Shaped
 from prunec.emit.steps import Model, output_of
 from prunec.emit.tree import Argument, Region
@@ -120,7 +122,7 @@ def first_calls(root: Region) -> dict[str, Region]:
 def _class(shaped: Shaped, cls: Class) -> str:
     kind = "Sequential" if cls.model.chain else "Module"
     lines = [f"class {cls.name}(nn.{kind}):"]
-    made = classes.constructor(cls)
+    made = definition.run(cls)
     lines += made
     if cls.region is not None:
         whole = cls.model.path == ""

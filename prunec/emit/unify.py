@@ -196,7 +196,11 @@ class _Walk:
     def _argument(self, line: int, row: Sequence[Any], arg: Arg, noun: str) -> Any:
         present = [v for v in row if v is not ABSENT]
         if all(token(v) == token(present[0]) for v in present):
-            if len(present) == len(row) or not _is_number(present[0]) or same(present[0], arg.default):
+            if (
+                len(present) == len(row)
+                or not _is_number(present[0])
+                or same(present[0], arg.default)
+            ):
                 return present[0]
             return self._hole(Site(line, tuple(row), arg.noun, arg.default, soft=True))
         if any(isinstance(v, Construct) for v in present):

@@ -1,13 +1,11 @@
 """Every golden: the text, that it is stable and clean, and what it computes.
 
-Run with ``PRUNEC_UPDATE_GOLDEN=1`` to write ``expected.py`` anew, and review the difference.
+Run with ``--update-golden`` to write ``expected.py`` anew, and review the difference.
 """
 
 from __future__ import annotations
 
 import ast
-import difflib
-import os
 import subprocess
 import sys
 from functools import cache
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 
 from prunec import emit
 from prunec.trace import Traced
+from tests.conftest import Golden
 from tests.emit import goldens
 
 
@@ -33,17 +32,8 @@ def written(name: str) -> tuple[goldens.Example, Traced, str, nn.Module]:
 
 
 @pytest.mark.parametrize("name", goldens.CASES)
-def test_text(name: str) -> None:
-    _, _, source, _ = written(name)
-    path = goldens.ROOT / name / "expected.py"
-    if os.environ.get("PRUNEC_UPDATE_GOLDEN"):
-        path.write_text(source)
-    expected = path.read_text() if path.exists() else ""
-    if source != expected:
-        lines = difflib.unified_diff(
-            expected.splitlines(), source.splitlines(), "expected", "actual", "", "", 3, ""
-        )
-        pytest.fail("\n".join(lines), pytrace=False)
+def test_text(name: str, golden: Golden) -> None:
+    golden.check(goldens.ROOT / name / "expected.py", written(name)[2])
 
 
 @pytest.mark.parametrize("name", goldens.CASES)

@@ -4,34 +4,22 @@ from torch import nn
 
 
 class Shuffle(nn.Module):
-    def __init__(self):
+    def __init__(self, channels):
         super().__init__()
-        self.conv = nn.Conv2d(6, 6, 3, padding=1, groups=6)
+        self.channels = channels
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
 
     def forward(self, x):
         n = x.shape[0]
         x = self.conv(x).unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
-        x = x.view(n, 6, 2, 4, 2, 4).permute(0, 2, 4, 3, 5, 1).reshape(-1, 16, 6)
-        x = x.softmax(-1).view(n, 2, 2, 4, 4, 6).permute(0, 5, 1, 3, 2, 4)
-        return x.reshape(n, 6, 8, 8)
-
-
-class Shuffle2(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(8, 8, 3, padding=1, groups=8)
-
-    def forward(self, x):
-        n = x.shape[0]
-        x = self.conv(x).unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
-        x = x.view(n, 8, 2, 4, 2, 4).permute(0, 2, 4, 3, 5, 1).reshape(-1, 16, 8)
-        x = x.softmax(-1).view(n, 2, 2, 4, 4, 8).permute(0, 5, 1, 3, 2, 4)
-        return x.reshape(n, 8, 8, 8)
+        x = x.view(n, self.channels, 2, 4, 2, 4).permute(0, 2, 4, 3, 5, 1)
+        x = x.reshape(-1, 16, self.channels).softmax(-1).view(n, 2, 2, 4, 4, self.channels)
+        return x.permute(0, 5, 1, 3, 2, 4).reshape(n, self.channels, 8, 8)
 
 
 class Slim(nn.Sequential):
     def __init__(self):
-        super().__init__(Shuffle(), nn.Conv2d(6, 8, 1), Shuffle2())
+        super().__init__(Shuffle(6), nn.Conv2d(6, 8, 1), Shuffle(8))
 
 
 def load(path):
