@@ -199,6 +199,8 @@ class Constructor:
 
     def _frozen(self, path: str) -> Iterator[Line]:
         """Parameters that do not train: a whole module at once where all of its own stand still."""
+        if path == "" and self._still("") is True:
+            yield statement("self.requires_grad_(False)")
         for module in self.hierarchy.below(path):
             above = self._class_above(module.path.rpartition(".")[0])
             if module.path in ("", path) or above != path:
