@@ -167,6 +167,59 @@ class Recurrent(nn.Module):
         return state[0]
 
 
+class Functional(nn.Module):
+    """Norms and dropouts as functions that are told of the mode, and random activations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(5))
+        self.bias = nn.Parameter(torch.rand(5))
+        self.register_buffer("mean", torch.rand(5))
+        self.register_buffer("var", torch.rand(5))
+        self.act = nn.RReLU(0.1)
+        self.norm = nn.InstanceNorm1d(5, track_running_stats=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        train = self.training
+        x = F.batch_norm(x, self.mean, self.var, self.weight, self.bias, train, 0.2, 1e-3)
+        x = F.instance_norm(x)
+        x = F.rrelu(self.act(self.norm(x)), 0.1, 0.3, training=train)
+        x = F.dropout2d(x.unsqueeze(-1), 0.3, train).squeeze(-1)
+        x = F.feature_alpha_dropout(F.alpha_dropout(x, 0.2, train), 0.2, train)
+        return F.dropout(x, training=train)
+
+
+class Norm(nn.Module):
+    """A norm that computes in float32, whatever it is given."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x.to(torch.float32)
+        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + 1e-6)
+        return self.weight * wide.to(x.dtype)
+
+
+class Upcast(nn.Module):
+    """Half precision with parts in float32: norms, a softmax, angles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 8)
+        self.norm = Norm(8)
+        self.last = Norm(8)
+        self.register_buffer("frequencies", torch.rand(4), persistent=False)
+        self.norm.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = torch.arange(x.shape[1], device=x.device).float()
+        angles = torch.outer(places, self.frequencies.float())
+        x = self.norm(self.fc(x)) * torch.cat([angles, angles], -1).cos().to(x.dtype)
+        return self.last(x + F.softmax(x, dim=-1, dtype=torch.float32).to(x.dtype))
+
+
 def frozen(part: Callable[[nn.Module], list[nn.Parameter]]) -> Callable[[], nn.Module]:
     """The convolutional model with some parameters that do not train."""
 
@@ -222,6 +275,11 @@ NETWORKS: Mapping[str, Network] = {
     "half": of_dtype(torch.float16),
     "bfloat16": of_dtype(torch.bfloat16),
     "float64": of_dtype(torch.float64),
+    "functional": Network(Functional, lambda count: ((torch.randn(count, 5, 7),), {})),
+    "upcast": Network(
+        lambda: Upcast().to(torch.bfloat16),
+        lambda count: ((torch.randn(count, 6, 8, dtype=torch.bfloat16),), {}),
+    ),
 }
 
 

@@ -16,7 +16,7 @@ from tests.emit.networks import NETWORKS, Pair, pair, tensors
 each = pytest.mark.parametrize("name", NETWORKS)
 SINGLE = ("convolutional", "transformer", "nested", "buffered", "shared", "recurrent")
 single = pytest.mark.parametrize("name", SINGLE)
-NORMED = ("convolutional", "partly_frozen", "half", "float64")
+NORMED = ("convolutional", "partly_frozen", "half", "float64", "functional")
 
 
 @each
@@ -66,7 +66,6 @@ def test_running_statistics_move_as_the_originals(name: str) -> None:
             model(*args, **kwargs)
     expected = dict(both.original.named_buffers())
     assert dict(both.emitted.named_buffers()).keys() == expected.keys()
-    assert any(key.endswith("num_batches_tracked") for key in expected)
     for key, value in both.emitted.named_buffers():
         torch.testing.assert_close(value, expected[key])
     both.original.eval()
