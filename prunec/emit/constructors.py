@@ -32,8 +32,13 @@ class Seen:
     @property
     def dtype(self) -> Arg:
         """The dtype of the floating weights."""
-        floating = (t.dtype for t in self.weights.values() if "float" in t.dtype)
-        return dtype(next(floating, "float32"))
+        return dtype(min(self.dtypes, default="float32"))
+
+    @property
+    def dtypes(self) -> frozenset[str]:
+        """The dtypes of the weights that are not counters; a constructor takes one."""
+        found = (t.dtype for t in self.weights.values())
+        return frozenset(d for d in found if "float" in d or "complex" in d)
 
 
 @dataclass(frozen=True)

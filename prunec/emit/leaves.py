@@ -23,6 +23,8 @@ def run(graph: Graph, root: Region) -> tuple[dict[str, Construct], frozenset[str
     built: dict[str, Construct] = {}
     otherwise: set[str] = set()
     for module in graph.modules:
+        if len(Seen("", _weights(graph, module), {}, {}).dtypes) > 1:
+            continue
         name = recurrent.find(module.cls)
         if name is not None and module.path and recurrent.is_whole(module):
             seen_weights = _weights(graph, module)

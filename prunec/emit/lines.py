@@ -122,20 +122,20 @@ class Constructor:
             full = join(path, local)
             weight = self._owned().get(full)
             if weight is not None and weight.name == full:
-                yield self._declare(local, weight)
+                yield self._declare(local, weight, path)
         for name in self.hierarchy.constants.get(path, ()):
-            yield self._declare(name.rpartition(".")[2], self.graph.weight[name])
+            yield self._declare(name.rpartition(".")[2], self.graph.weight[name], path)
         for name, place in (self.hierarchy.placed or {}).items():
             owner, _, local = place.rpartition(".")
             if owner == path:
-                yield self._declare(local, self.graph.weight[name])
+                yield self._declare(local, self.graph.weight[name], path)
 
     def _owned(self) -> dict[str, Weight]:
         return {name: w for w in self.graph.weights for name in (w.name, *w.ties)}
 
-    def _declare(self, name: str, weight: Weight) -> Line:
+    def _declare(self, name: str, weight: Weight, path: str) -> Line:
         if weight.kind == "parameter":
-            value = _parameter(weight)
+            value = _parameter(weight, self._still(path) is True)
             if is_plain(name):
                 return Line(f"self.{name} = ", value)
             key = Arg(Text(Expr(quote(name))))
@@ -148,7 +148,8 @@ class Constructor:
 
     def _parameters(self, path: str) -> Construct:
         names = self.graph.module[path].weights
-        built = tuple(Arg(_parameter(self._owned()[join(path, n)])) for n in names)
+        still = self._still(path) is True
+        built = tuple(Arg(_parameter(self._owned()[join(path, n)], still)) for n in names)
         if numbered(names):
             return Construct("nn.ParameterList", built, "list")
         return Construct("nn.ParameterDict", built, "dict", names)
@@ -205,6 +206,8 @@ class Constructor:
 
     def _frozen(self, path: str) -> Iterator[Line]:
         """Parameters that do not train: a whole module at once where all of its own stand still."""
+        if path == "" and self._still("") is True:
+            yield statement("self.requires_grad_(False)")
         for module in self.hierarchy.below(path):
             above = self._class_above(module.path.rpartition(".")[0])
             if module.path in ("", path) or above != path:
@@ -248,6 +251,8 @@ def _empty(type_: TensorType) -> Construct:
     return Construct("torch.empty", (*(sizes or (Arg((), noun="size"),)), dtype(type_.dtype)))
 
 
-def _parameter(weight: Weight) -> Construct:
-    trains = Arg(weight.requires_grad, "requires_grad", True)
+def _parameter(weight: Weight, frozen: bool) -> Construct:
+    """``nn.Parameter``; one of a module that is frozen whole need not say so, if it can train."""
+    trainable = "float" in weight.type.dtype or "complex" in weight.type.dtype
+    trains = Arg(weight.requires_grad or (frozen and trainable), "requires_grad", True)
     return Construct("nn.Parameter", (Arg(_empty(weight.type)), trains))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import linecache
+import sys
 import types
 from collections.abc import Mapping
 
@@ -16,22 +17,32 @@ from prunec.diagnostics import InternalError
 def run(source: str, weights: Mapping[str, Tensor], class_name: str) -> nn.Module:
     """Execute emitted source and fill its model, in eval mode.
 
-    Tracebacks and `inspect` show the source. The caller's random state is left as it was. Every
-    parameter and buffer must be given; names that the source writes out as constants may be given
-    too.
+    The same source is executed once. Tracebacks and `inspect` show it, and ``sys.modules`` has the
+    module, for compilers of torch look there for what a function reads. The caller's random state
+    is left as it was. Every parameter and buffer must be given; names that the source writes out as
+    constants may be given too.
 
     Raises:
         InternalError: the source does not build, or weights are missing or of another shape or
         dtype.
     """
-    name = f"<prunec {class_name} {hashlib.sha256(source.encode()).hexdigest()[:12]}>"
-    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    module = types.ModuleType("prunec_emitted")
-    exec(compile(source, name, "exec"), module.__dict__)
+    module = _module(source)
     with torch.random.fork_rng(devices=[]):
         model: nn.Module = getattr(module, class_name)()
     fill(model, weights)
     return model.eval()
+
+
+def _module(source: str) -> types.ModuleType:
+    digest = hashlib.sha256(source.encode()).hexdigest()
+    name, file = f"prunec_emitted_{digest}", f"<prunec {digest[:12]}>"
+    if name not in sys.modules:
+        module = types.ModuleType(name)
+        module.__file__ = file
+        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+        exec(compile(source, file, "exec"), module.__dict__)
+        sys.modules[name] = module
+    return sys.modules[name]
 
 
 def fill(model: nn.Module, weights: Mapping[str, Tensor]) -> None:

@@ -44,6 +44,9 @@ def _table() -> dict[str, Leaf]:
         "Hardswish": constructors.plain("Hardswish", "hardswish"),
         "Hardsigmoid": constructors.plain("Hardsigmoid", "hardsigmoid"),
         "LeakyReLU": constructors.plain("LeakyReLU", "leaky_relu", Setting("negative_slope", 0.01)),
+        "RReLU": constructors.plain(
+            "RReLU", "rrelu", Setting("lower", 1 / 8), Setting("upper", 1 / 3)
+        ),
         "ELU": constructors.plain("ELU", "elu", Setting("alpha", 1.0)),
         "CELU": constructors.plain("CELU", "celu", Setting("alpha", 1.0)),
         "Softplus": constructors.plain(

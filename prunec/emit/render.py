@@ -98,10 +98,17 @@ class Renderer:
         return self.model.program.types[argument.name] if isinstance(argument, Ref) else None
 
     def dtype(self, name: str) -> Expr:
-        if "float" in name:
+        """A dtype; the model's own as that of something at hand, which follows its moves."""
+        found = self.model.program.precision
+        makes = () if self.term is None else self.term.step.results
+        if name == found.usual and not any(result in found.wide for result in makes):
             for local, type_ in self._tensors():
-                if type_.dtype == name:
+                if type_.dtype == name and self.locals.bound[local] not in found.wide:
                     return Expr(f"{local}.dtype")
+            for weight in self.model.program.graph.weights:
+                reached = self.model.hierarchy.weight(self.path, weight.name)
+                if weight.type.dtype == name and reached is not None:
+                    return Expr(f"{reached}.dtype")
         return Expr(f"torch.{name}")
 
     def device(self) -> Expr | None:

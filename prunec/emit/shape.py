@@ -106,7 +106,8 @@ def is_chain(model: Model, region: Region) -> bool:
             return False
         value = Ref(inner.outputs[0])
         called.append(item.path)
-    order = [p for _, p in model.hierarchy.children(region.path)]
+    aliases = model.hierarchy.aliases
+    order = [aliases.get(p, p) for _, p in model.hierarchy.children(region.path)]
     silent = [p for p in order if p not in called]
     return (
         value == Ref(boundary.outputs[0])

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from prunec.emit import raising, schema
+from prunec.emit import precision, raising, schema
+from prunec.emit.precision import Precision
 from prunec.ir.graph import (
     Argument,
     Graph,
@@ -52,6 +53,7 @@ class Program:
     scalars: Mapping[str, Node]
     parts: Mapping[str, tuple[str | None, ...]]
     output: Tree
+    precision: Precision
 
     @cached_property
     def node(self) -> Mapping[str, Node]:
@@ -98,24 +100,26 @@ def run(graph: Graph) -> Program:
     same: dict[str, Argument] = {}
     kept: list[Node] = []
     made: dict[object, Node] = {}
+    found = precision.run(graph, graph.nodes, graph.output)
     for node in graph.nodes:
         read = replace(
             node,
             args=tuple(_resolve(a, same) for a in node.args),
             kwargs=tuple((k, _resolve(v, same)) for k, v in node.kwargs),
         )
-        source = _copied(read, graph) or _repeated(read, made)
+        source = _copied(read, graph, found) or _repeated(read, made)
         if source is None:
-            kept.append(raising.run(read, graph))
+            kept.append(raising.run(precision.plain(read, found, _given(read, graph)), graph))
         else:
             same[node.name] = source
     output = substitute(graph.output, lambda ref: _leaf(ref, same))
     scalars = _free_scalars(kept, graph)
     live = _live([n for n in kept if n.name not in scalars], output)
+    found = precision.run(graph, live, output)
     parts = _parts(live, graph)
     nodes = [n for n in live if n.op != "getitem"]
     nodes = raising.unbind(nodes, parts, graph, {r.name for r in leaves(output)})
-    return Program(graph, tuple(nodes), scalars, parts, output)
+    return Program(graph, tuple(nodes), scalars, parts, output, found)
 
 
 def size_symbol(node: Node, types: Mapping[str, Type]) -> str | None:
@@ -127,13 +131,24 @@ def size_symbol(node: Node, types: Mapping[str, Type]) -> str | None:
     return type_.symbols[dim] if isinstance(type_, TensorType) else None
 
 
-def _copied(node: Node, graph: Graph) -> Argument:
+def _given(node: Node, graph: Graph) -> Type:
+    """The type of a node's first argument."""
+    match node.args[:1]:
+        case (Ref(name=name),):
+            return graph.types[name]
+        case (WeightRef(name=name),):
+            return graph.weight[name].type
+        case _:
+            return None
+
+
+def _copied(node: Node, graph: Graph, found: Precision) -> Argument:
     """What a node merely hands on, or None when it does something."""
     base = schema.base(node.op)
     source = node.args[0] if node.args else None
     if not isinstance(source, Ref | WeightRef) or not isinstance(node.type, TensorType):
         return None
-    given = graph.types[source.name] if isinstance(source, Ref) else graph.weight[source.name].type
+    given = _given(node, graph)
     if base in COPIES:
         return source
     if base == "expand" and given == node.type:
@@ -150,6 +165,7 @@ def _copied(node: Node, graph: Graph) -> Argument:
     if base in ("to", "_to_copy") and isinstance(given, TensorType):
         bound = schema.bind(node)
         moves = bound.get("copy") or isinstance(bound.get("memory_format"), TorchName)
+        moves = moves or found.needs(node.name)
         return source if given.dtype == node.type.dtype and not moves else None
     if base == "slice" and given == node.type and isinstance(given, TensorType):
         bound = schema.bind(node)

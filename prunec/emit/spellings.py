@@ -58,6 +58,7 @@ FUNCTIONS: Mapping[str, tuple[str, str]] = {
     "elu": ("F.elu", "self alpha="),
     "leaky_relu": ("F.leaky_relu", "self negative_slope="),
     "prelu": ("F.prelu", "self weight"),
+    "rrelu": ("F.rrelu", "self lower= upper= training="),
     "softplus": ("F.softplus", "self beta= threshold="),
     "log_sigmoid": ("F.logsigmoid", "self"),
     "hardswish": ("F.hardswish", "self"),

@@ -42,6 +42,16 @@ def test_shows_its_source_to_inspect_and_tracebacks(tied: tuple[Traced, str]) ->
     assert "def forward(self, tokens, *, kind):" in inspect.getsource(type(model).forward)
 
 
+def test_is_a_module_that_others_find(tied: tuple[Traced, str]) -> None:
+    found, source = tied
+    one, two = (emit.load(source, found.weights, "Slim") for _ in range(2))
+    assert type(one) is type(two)
+    assert sys.modules[type(one).__module__].Slim is type(one)
+    assert inspect.getsource(type(one)).startswith("class Slim(nn.Module):")
+    other = emit.load(source.replace("tokens", "words"), found.weights, "Slim")
+    assert type(other) is not type(one)
+
+
 def test_leaves_the_random_state_alone(tied: tuple[Traced, str]) -> None:
     before = torch.random.get_rng_state()
     emit.load(tied[1], tied[0].weights, "Slim")
