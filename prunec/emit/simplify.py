@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from prunec.emit import raising, schema
+from prunec.emit import chains, raising, schema, sizes, strides
 from prunec.ir.graph import (
     Argument,
     Graph,
@@ -94,28 +94,45 @@ class Program:
 
 
 def run(graph: Graph) -> Program:
-    """Drop copies, casts to the same dtype, whole slices and whatever does not reach the output."""
+    """Rewrite until nothing changes, and leave out whatever does not reach the output."""
+    graph = sizes.corrected(graph)
+    while True:
+        after = _rewritten(graph)
+        if after.nodes == graph.nodes:
+            break
+        graph = after
+    scalars = _free_scalars(graph.nodes, graph)
+    live = _live([n for n in graph.nodes if n.name not in scalars], graph.output)
+    parts = _parts(live, graph)
+    nodes = tuple(n for n in live if n.op != "getitem")
+    return Program(graph, nodes, scalars, parts, graph.output)
+
+
+def _rewritten(graph: Graph) -> Graph:
+    for rewrite in (_without_copies, raising.unbind, chains.run):
+        graph = rewrite(graph)
+    return replace(graph, nodes=tuple(_live(graph.nodes, graph.output)))
+
+
+def _without_copies(graph: Graph) -> Graph:
+    """Drop copies, casts to the same dtype, whole slices and repetitions."""
     same: dict[str, Argument] = {}
     kept: list[Node] = []
     made: dict[object, Node] = {}
+    fixed = strides.needed(graph)
     for node in graph.nodes:
         read = replace(
             node,
             args=tuple(_resolve(a, same) for a in node.args),
             kwargs=tuple((k, _resolve(v, same)) for k, v in node.kwargs),
         )
-        source = _copied(read, graph) or _repeated(read, made)
+        source = strides.copied(read, fixed) or _copied(read, graph) or _repeated(read, made)
         if source is None:
             kept.append(raising.run(read, graph))
         else:
             same[node.name] = source
     output = substitute(graph.output, lambda ref: _leaf(ref, same))
-    scalars = _free_scalars(kept, graph)
-    live = _live([n for n in kept if n.name not in scalars], output)
-    parts = _parts(live, graph)
-    nodes = [n for n in live if n.op != "getitem"]
-    nodes = raising.unbind(nodes, parts, graph, {r.name for r in leaves(output)})
-    return Program(graph, tuple(nodes), scalars, parts, output)
+    return replace(graph, nodes=tuple(kept), output=output)
 
 
 def size_symbol(node: Node, types: Mapping[str, Type]) -> str | None:
