@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
-from prunec.emit import movement, moves, sizes
-from prunec.emit.movement import Move, Movement, Reshape
+from prunec.emit import movement, moves, schema, sizes
+from prunec.emit.movement import Move, Movement, Permute, Reshape
 from prunec.emit.moves import Spelling, UnknownError, type_of
 from prunec.emit.sizes import Size
 from prunec.ir.graph import (
@@ -18,6 +18,7 @@ from prunec.ir.graph import (
     TensorType,
     WeightRef,
     leaves,
+    references,
     substitute,
 )
 
@@ -41,32 +42,64 @@ class Chain:
         return self.nodes[-1]
 
 
-def find(graph: Graph) -> list[Node | Chain]:
-    """The nodes of a graph in order, chains in the place of their last node."""
-    uses = Counter(r.name for n in graph.nodes for r in n.refs())
-    uses.update(r.name for r in leaves(graph.output))
-    follows = {
+def uses(graph: Graph) -> Counter[str]:
+    """How often each value is read, by nodes and by the caller."""
+    found = Counter(r.name for n in graph.nodes for r in n.refs())
+    found.update(r.name for r in leaves(graph.output))
+    return found
+
+
+def find(graph: Graph, free: Container[str]) -> list[Node | Chain]:
+    """The nodes of a graph in order, chains in the place of their first node.
+
+    ``free`` are the run-time sizes that are known from the start.
+    """
+    counts = uses(graph)
+    readers = {
         n.args[0].name: n
         for n in graph.nodes
-        if n.args and isinstance(n.args[0], Ref) and uses[n.args[0].name] == 1
+        if n.args and isinstance(n.args[0], Ref) and counts[n.args[0].name] == 1
     }
     items: list[Node | Chain] = []
-    waiting: dict[str, Chain] = {}
+    waiting: dict[str, int] = {}
     for node in graph.nodes:
         source = node.args[0] if node.args else None
-        before = waiting.pop(source.name, None) if isinstance(source, Ref) else None
+        place = waiting.pop(source.name, None) if isinstance(source, Ref) else None
+        before = None if place is None else items[place]
+        assert not isinstance(before, Node)
+        if any(r.name not in free for r in references(node.args[1:], Ref)):
+            before = None
         chain = _extended(before, node, graph)
-        if before is not None and (chain is None or chain.nodes[0] is node):
-            items.append(before)
-        if chain is None:
-            items.append(node)
-            continue
-        reader = follows.get(node.name)
-        if reader is not None and reader.scope == node.scope and _moves(reader, graph) is not None:
-            waiting[node.name] = chain
+        if chain is None or place is None or chain.nodes[0] is node:
+            place = len(items)
+            items.append(node if chain is None else chain)
         else:
-            items.append(chain)
+            items[place] = chain
+        reader = readers.get(node.name)
+        if chain is not None and reader is not None and _continues(node, reader, counts, graph):
+            waiting[node.name] = place
     return items
+
+
+def _continues(node: Node, reader: Node, counts: Counter[str], graph: Graph) -> bool:
+    """Whether a chain goes on with its only reader; ``q @ k.transpose(-2, -1)`` stays together."""
+    found = _moves(reader, graph)
+    if found is None or reader.scope != node.scope:
+        return False
+    swaps = any(isinstance(m, Permute) and _swaps_last(m.order) for m in found)
+    return not (swaps and counts[reader.name] == 1 and _is_multiplied(reader, graph))
+
+
+def _swaps_last(order: Sequence[int]) -> bool:
+    rank = len(order)
+    return tuple(order) == (*range(rank - 2), rank - 1, rank - 2)
+
+
+def _is_multiplied(node: Node, graph: Graph) -> bool:
+    reader = graph.users[node.name][:1]
+    return any(
+        schema.base(r.op) in ("matmul", "bmm") and r.args[1] == Ref(node.name) for r in reader
+    )
 
 
 def _moves(node: Node, graph: Graph) -> tuple[Move, ...] | None:
@@ -91,10 +124,10 @@ def _extended(before: Chain | None, node: Node, graph: Graph) -> Chain | None:
     return Chain((node,), (found,), alone)
 
 
-def run(graph: Graph) -> Graph:
+def run(graph: Graph, free: Container[str]) -> Graph:
     """The graph with every chain in canonical form, where that is not longer."""
     writer = Writer(graph)
-    for item in find(graph):
+    for item in find(graph, free):
         if isinstance(item, Chain):
             writer.chain(item)
         else:
@@ -170,7 +203,7 @@ class Writer:
             except UnknownError:
                 return False
             given = moves.apply(move, given)
-            type_ = end.type if name == end.name else sizes.tensor(given, end.type.dtype)
+            type_ = sizes.tensor(given, end.type.dtype)
             made.append(replace(end, name=name, op=op, args=(value, *args), kwargs=(), type=type_))
             value = Ref(name)
         self._nodes += made

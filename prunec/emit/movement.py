@@ -132,7 +132,7 @@ def then(movement: Movement, move: Move) -> Movement | None:
             found = _regroup(movement, dim, dim + 1, sizes, inferred)
         case Reshape():
             found = _reshape(movement, move)
-    return None if found is None else _normal(found)
+    return None if found is None else normal(found)
 
 
 def _squeeze(movement: Movement, dim: int) -> Movement | None:
@@ -152,6 +152,9 @@ def _reshape(movement: Movement, move: Reshape) -> Movement | None:
     fresh = _fresh(old, new, head, len(new) - tail)
     if fresh is not None:
         return _insert(movement, fresh)
+    windows = _windows(movement, move, head, tail)
+    if windows is not None:
+        return windows
     # A dimension of size one is part of the next, or of the last where there is none.
     while tail and any(
         r and r[-1].is_one for r in (old[: len(old) - tail], new[: len(new) - tail])
@@ -161,6 +164,28 @@ def _reshape(movement: Movement, move: Reshape) -> Movement | None:
         head -= 1
     inferred = None if move.inferred is None else move.inferred - head
     return _regroup(movement, head, len(old) - tail, new[head : len(new) - tail], inferred)
+
+
+def _windows(movement: Movement, move: Reshape, head: int, tail: int) -> Movement | None:
+    """Several dimensions of size one behind a batch, where what follows is regrouped: its parts.
+
+    So one window per image is spelled as several are.
+    """
+    old, new = movement.sizes, move.sizes
+    if not head or not old[head - 1].is_dynamic:
+        return None
+    before, after = old[head : len(old) - tail], new[head : len(new) - tail]
+    closed, opened = (
+        next((i for i, s in enumerate(r) if not s.is_one), 0) for r in (before, after)
+    )
+    if closed > 1 and not opened and len(before) - closed > 1:
+        last = head + closed - 1
+        return follow(movement, (Merge(head - 1, last), Reshape(new, move.inferred)))
+    if opened > 1 and not closed and len(after) - opened > 1:
+        plain = (*new[:head], *after[opened:], *new[len(new) - tail :])
+        batch = (old[head - 1], *after[:opened])
+        return follow(movement, (Reshape(plain), Split(head - 1, batch)))
+    return None
 
 
 def _fresh(old: Sequence[Size], new: Sequence[Size], head: int, end: int) -> list[int] | None:
@@ -259,7 +284,7 @@ def _replace(given: list[list[Atom]], atom: Atom, by: list[Atom]) -> None:
             group[place : place + 1] = by
 
 
-def _normal(movement: Movement) -> Movement:
+def normal(movement: Movement) -> Movement:
     """Join atoms that stay side by side, and drop new dimensions inside of others."""
     known = {a for g in movement.given for a in g}
     made = [[a for a in g if a in known] or list(g[:1]) for g in movement.made]
@@ -320,7 +345,7 @@ def _settled(movement: Movement) -> Movement:
     ):
         return movement
     given = (*movement.given[:-1], (*movement.given[-1], loose[0]))
-    return _normal(Movement(given, movement.made))
+    return normal(Movement(given, movement.made))
 
 
 def _core(given: Sequence[Group], made: Sequence[Group]) -> Iterator[Move]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from prunec.emit import chains, raising, schema, sizes, strides
+from prunec.emit import chains, linears, raising, schema, sizes, strides
 from prunec.ir.graph import (
     Argument,
     Graph,
@@ -109,8 +109,10 @@ def run(graph: Graph) -> Program:
 
 
 def _rewritten(graph: Graph) -> Graph:
-    for rewrite in (_without_copies, raising.unbind, chains.run):
-        graph = rewrite(graph)
+    graph = raising.unbind(_without_copies(graph))
+    for rewrite in (chains.run, linears.chunk, linears.run):
+        graph = rewrite(graph, _free_scalars(graph.nodes, graph))
+    graph = linears.owned(graph)
     return replace(graph, nodes=tuple(_live(graph.nodes, graph.output)))
 
 
