@@ -68,20 +68,24 @@ class _Linear:
 
 
 def run(graph: Graph, free: Container[str]) -> Graph:
-    """Move what happens to leading dimensions behind a linear layer, where that is shorter."""
+    """Move what happens to leading dimensions behind linear layers, where that is shorter."""
     items = chains.find(graph, free)
-    found = next(_shorter(graph, items), None)
-    if found is None:
-        return graph
-    layer, first, others = found
+    firsts: dict[str, Movement] = {}
+    after: dict[str, tuple[Move, ...]] = {}
+    changed: dict[str, Node] = {}
+    for layer, first, rows in _shorter(graph, items):
+        ends = {c.end.name for c in layer.after}
+        if layer.before.end.name in after or ends & firsts.keys():
+            continue  # a chain between two layers moves once at a time
+        firsts[layer.before.end.name] = first
+        changed.update((n.name, n) for n in _retyped(layer, first))
+        after.update((c.end.name, row) for c, row in zip(layer.after, rows, strict=True))
     writer = Writer(graph)
-    changed = {n.name: n for n in _retyped(layer, first)}
-    after = {c.end.name: row for c, row in zip(layer.after, others, strict=True)}
-    for item in items:
+    for item in items if firsts else ():
         if isinstance(item, Node):
             writer.node(changed.get(item.name, item))
-        elif item is layer.before:
-            writer.moves(item, chains.hinted(item, movement.canonical(first)))
+        elif item.end.name in firsts:
+            writer.moves(item, chains.hinted(item, movement.canonical(firsts[item.end.name])))
         elif item.end.name in after:
             source = writer.resolve(item.source)
             assert isinstance(source, Ref)
@@ -89,7 +93,7 @@ def run(graph: Graph, free: Container[str]) -> Graph:
             writer.write(source, chains.hinted(item, after[item.end.name]), item.nodes, given)
         else:
             writer.chain(item)
-    return run(writer.graph(), free)
+    return writer.graph() if firsts else graph
 
 
 def _tensor(node: Node) -> TensorType:
@@ -204,6 +208,6 @@ def _owner(graph: Graph, node: Node) -> str | None:
     if module is None or not module.cls.startswith("torch.nn.modules.linear."):
         return None
     held = {WeightRef(join(path, w)) for w in module.weights}
-    read = set(node.weight_refs())
     below = path != caller and (caller == "" or path.startswith(f"{caller}."))
-    return path if below and read == held and isinstance(node.args[0], Ref) else None
+    own = {r for r in node.weight_refs() if r != node.args[0]}
+    return path if below and own == held else None

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from prunec.emit import chains, linears, raising, schema, sizes, strides
+from prunec.emit import chains, linears, neutral, raising, schema, sizes, strides
 from prunec.ir.graph import (
     Argument,
     Graph,
@@ -25,6 +25,9 @@ from prunec.ir.graph import (
     leaves,
     substitute,
 )
+
+ROUNDS = 16
+"""How often a graph is rewritten at most; all that were seen came to rest after a few."""
 
 LAST = 2**63 - 1
 """What torch writes for the end of an open slice."""
@@ -96,7 +99,7 @@ class Program:
 def run(graph: Graph) -> Program:
     """Rewrite until nothing changes, and leave out whatever does not reach the output."""
     graph = sizes.corrected(graph)
-    while True:
+    for _ in range(ROUNDS):
         after = _rewritten(graph)
         if after.nodes == graph.nodes:
             break
@@ -123,18 +126,20 @@ def _without_copies(graph: Graph) -> Graph:
     made: dict[object, Node] = {}
     fixed = strides.needed(graph)
     for node in graph.nodes:
-        read = replace(
-            node,
-            args=tuple(_resolve(a, same) for a in node.args),
-            kwargs=tuple((k, _resolve(v, same)) for k, v in node.kwargs),
-        )
-        source = strides.copied(read, fixed) or _copied(read, graph) or _repeated(read, made)
+        read = _read(neutral.broadcast(node, graph), same)
+        source = strides.copied(read, fixed) or _copied(read, graph) or neutral.operand(read, graph)
+        source = source or _repeated(read, made)
         if source is None:
             kept.append(raising.run(read, graph))
         else:
             same[node.name] = source
     output = substitute(graph.output, lambda ref: _leaf(ref, same))
     return replace(graph, nodes=tuple(kept), output=output)
+
+
+def _read(node: Node, same: Mapping[str, Argument]) -> Node:
+    args = tuple(_resolve(a, same) for a in node.args)
+    return replace(node, args=args, kwargs=tuple((k, _resolve(v, same)) for k, v in node.kwargs))
 
 
 def size_symbol(node: Node, types: Mapping[str, Type]) -> str | None:
