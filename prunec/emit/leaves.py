@@ -87,7 +87,8 @@ def _call(
     rest = {k: v for k, v in bound.items() if k not in expected}
     defaults = {p.name: p.default for p in schema.params(node.op)}
     silent = all(k in leaf.shown or v == defaults[k] for k, v in rest.items())
-    if not isinstance(bound[leaf.source], Ref) or not silent or any(map(_has_value, rest.values())):
+    given = isinstance(bound[leaf.source], Ref | WeightRef)
+    if not given or not silent or any(map(_has_value, rest.values())):
         return None
     if schema.base(node.op) == "instance_norm" and isinstance(node.type, TensorType):
         # Without weights of its own nothing else says how many channels are left.

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from prunec.emit import precision, raising, schema
+from prunec.emit import chains, linears, neutral, precision, raising, schema, sizes, strides
 from prunec.emit.precision import Precision
 from prunec.ir.graph import (
     Argument,
@@ -26,6 +26,9 @@ from prunec.ir.graph import (
     leaves,
     substitute,
 )
+
+ROUNDS = 16
+"""How often a graph is rewritten at most; all that were seen came to rest after a few."""
 
 LAST = 2**63 - 1
 """What torch writes for the end of an open slice."""
@@ -96,30 +99,51 @@ class Program:
 
 
 def run(graph: Graph) -> Program:
-    """Drop copies, casts to the same dtype, whole slices and whatever does not reach the output."""
+    """Rewrite until nothing changes, and leave out whatever does not reach the output."""
+    graph = sizes.corrected(graph)
+    for _ in range(ROUNDS):
+        after = _rewritten(graph)
+        if after.nodes == graph.nodes:
+            break
+        graph = after
+    scalars = _free_scalars(graph.nodes, graph)
+    live = _live([n for n in graph.nodes if n.name not in scalars], graph.output)
+    parts = _parts(live, graph)
+    nodes = tuple(n for n in live if n.op != "getitem")
+    found = precision.run(graph, live, graph.output)
+    return Program(graph, nodes, scalars, parts, graph.output, found)
+
+
+def _rewritten(graph: Graph) -> Graph:
+    graph = raising.unbind(_without_copies(graph))
+    for rewrite in (chains.run, linears.chunk, linears.run):
+        graph = rewrite(graph, _free_scalars(graph.nodes, graph))
+    graph = linears.owned(graph)
+    return replace(graph, nodes=tuple(_live(graph.nodes, graph.output)))
+
+
+def _without_copies(graph: Graph) -> Graph:
+    """Drop copies, casts to the same dtype, whole slices and repetitions."""
     same: dict[str, Argument] = {}
     kept: list[Node] = []
     made: dict[object, Node] = {}
     found = precision.run(graph, graph.nodes, graph.output)
+    fixed = strides.needed(graph)
     for node in graph.nodes:
-        read = replace(
-            node,
-            args=tuple(_resolve(a, same) for a in node.args),
-            kwargs=tuple((k, _resolve(v, same)) for k, v in node.kwargs),
-        )
-        source = _copied(read, graph, found) or _repeated(read, made)
+        read = _read(neutral.broadcast(node, graph), same)
+        source = strides.copied(read, fixed) or _copied(read, graph, found)
+        source = source or neutral.operand(read, graph) or _repeated(read, made)
         if source is None:
             kept.append(raising.run(precision.plain(read, found, _given(read, graph)), graph))
         else:
             same[node.name] = source
     output = substitute(graph.output, lambda ref: _leaf(ref, same))
-    scalars = _free_scalars(kept, graph)
-    live = _live([n for n in kept if n.name not in scalars], output)
-    found = precision.run(graph, live, output)
-    parts = _parts(live, graph)
-    nodes = [n for n in live if n.op != "getitem"]
-    nodes = raising.unbind(nodes, parts, graph, {r.name for r in leaves(output)})
-    return Program(graph, tuple(nodes), scalars, parts, output, found)
+    return replace(graph, nodes=tuple(kept), output=output)
+
+
+def _read(node: Node, same: Mapping[str, Argument]) -> Node:
+    args = tuple(_resolve(a, same) for a in node.args)
+    return replace(node, args=args, kwargs=tuple((k, _resolve(v, same)) for k, v in node.kwargs))
 
 
 def size_symbol(node: Node, types: Mapping[str, Type]) -> str | None:
