@@ -99,28 +99,24 @@ def _checks(
             yield Check("names, shapes and ties", not faults, figures), faults
             stage("proving the files")
             alone = room.compare(claim.slim)
-    figures = f"torch alone, relative error {alone.max_error:.0e}"
-    yield Check("the files run without prunec", alone.passed, figures), alone.diagnostics
-    for form in claim.formats:
-        stage(f"proving {form.name}")
-        yield _format(form, graph, claim, example)
+        figures = f"torch alone, relative error {alone.max_error:.0e}"
+        yield Check("the files run without prunec", alone.passed, figures), alone.diagnostics
+        for form in claim.formats:
+            stage(f"proving {form.name}")
+            yield _format(form, Path(folder), graph, claim, example)
 
 
 def _format(
-    form: Format, graph: Graph, claim: Claim, example: Sequence[Tensor]
+    form: Format, folder: Path, graph: Graph, claim: Claim, example: Sequence[Tensor]
 ) -> tuple[Check, tuple[Diagnostic, ...]]:
     """Whether a format's files give the slim model."""
     match form:
         case Onnx():
             found = onnx_file.run(
-                claim.files["slim.onnx"],
-                graph,
-                claim.removed,
-                claim.slim,
-                example,
-                tolerance=form.tolerance,
+                folder, graph, claim.removed, claim.slim, example, tolerance=form.tolerance
             )
-            figures = f"onnxruntime, {len(found.cases)} sizes, relative error {found.max_error:.0e}"
+            cases = f"{len(found.cases)} cases in onnxruntime"
+            figures = f"{cases}, relative error {found.max_error:.0e} (<= {form.tolerance:.0e})"
             return Check("the ONNX file is the slim model", found.equal, figures), found.diagnostics
         case _:
             assert_never(form)
