@@ -16,6 +16,7 @@ from prunec.diagnostics import Diagnostic
 from prunec.ir.graph import Graph
 
 BATCHES = (1, 3)
+"""Batch sizes; at the last the other sizes change, too."""
 LONGEST = 300
 """Characters of a message of onnxruntime that are shown."""
 
@@ -42,17 +43,40 @@ def run(
     P0840 it returns something else, P0841 onnxruntime cannot read or run it.
     """
     cases: list[Case] = []
+    skipped: list[str] = []
     try:
         session = _session(folder / name)
-        for wanted in samples.sizes(graph, example, BATCHES):
+        for wanted in _sizes(graph, example):
             label = ", ".join(f"{s}={n}" for s, n in wanted.items()) or "the example's sizes"
             inputs = _inputs(graph, removed, example, wanted)
-            error = _distance(session, graph, slim, inputs)
-            cases.append(Case(label, error, tolerance))
+            want = _returned(slim, graph, inputs)
+            if want is None:
+                skipped.append(label)
+            else:
+                cases.append(Case(label, _distance(session, graph, inputs, want), tolerance))
     except Exception as error:  # onnxruntime's errors have no base class
         said = " ".join(f"{type(error).__name__}: {error}".replace(f"{folder}/", "").split())
-        return Result(tuple(cases), diagnostics=(_broken(name, said),))
-    return Result(tuple(cases), diagnostics=tuple(_verdicts(name, cases)))
+        return Result(tuple(cases), tuple(skipped), (_broken(name, said),))
+    return Result(tuple(cases), tuple(skipped), tuple(_verdicts(name, cases)))
+
+
+def _sizes(graph: Graph, example: Sequence[Tensor]) -> Iterator[dict[str, int]]:
+    """The dynamic sizes to try: those of the example at each batch size, then the traced ones; or,
+    where these are the same, smaller ones.
+    """
+    found = samples.given(graph, example)
+    if not found:
+        yield {}
+        return
+    batch, *others = found
+    for count in BATCHES:
+        yield {**found, batch: count}
+    if others:
+        traced = samples.given(
+            graph, [torch.empty(i.type.shape, device="meta") for i in graph.inputs]
+        )
+        smaller = {s: found[s] - 1 if found[s] == traced[s] > 2 else traced[s] for s in others}
+        yield {**smaller, batch: BATCHES[-1]}
 
 
 def _session(path: Path) -> Any:
@@ -73,14 +97,23 @@ def _inputs(
     return tuple(value.to(given.dtype) for value, given in zip(ids, example, strict=True))
 
 
-def _distance(session: Any, graph: Graph, slim: nn.Module, inputs: Sequence[Tensor]) -> float:
+def _returned(slim: nn.Module, graph: Graph, inputs: Sequence[Tensor]) -> list[Tensor] | None:
+    """What the slim module returns; None where it refuses the sizes."""
+    try:
+        with torch.no_grad():
+            value = structure.call(slim, graph, inputs)
+    except Exception:  # torch's operators raise what they like
+        return None
+    return [torch.as_tensor(v).detach() for _, _, v in structure.leaves(graph.output, value)]
+
+
+def _distance(
+    session: Any, graph: Graph, inputs: Sequence[Tensor], want: Sequence[Tensor]
+) -> float:
     """The largest error of an output, relative to its scale."""
     named = {given.name: value for given, value in zip(graph.inputs, inputs, strict=True)}
     feed = {i.name: named[i.name].contiguous().numpy() for i in session.get_inputs()}
     got = [torch.from_numpy(value) for value in session.run(None, feed)]
-    with torch.no_grad():
-        returned = structure.call(slim, graph, inputs)
-    want = [torch.as_tensor(v) for _, _, v in structure.leaves(graph.output, returned)]
     if len(want) != len(got):
         return torch.inf
     return max(map(compare.error, want, got), default=0.0)

@@ -40,7 +40,7 @@ def run(form: Onnx, slim: Slim) -> dict[str, bytes]:
     inputs = [given.name for given in slim.graph.inputs]
     outputs = list(_unique(_names(slim.graph.output), taken=set(inputs)))
     try:
-        with _quiet():
+        with _quiet(), torch.no_grad():
             made = torch.onnx.export(
                 captured.program,
                 dynamo=True,
@@ -131,7 +131,7 @@ def _unique(names: Iterator[str], taken: set[str]) -> Iterator[str]:
     for name in names:
         free = name
         while free in taken:
-            free = f"{free}_"
+            free = f"{free}_out"
         taken.add(free)
         yield free
 
