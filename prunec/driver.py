@@ -149,9 +149,8 @@ def compile(job: Job) -> Compiled:
     source = emit.run(shrunk.graph, class_name=name, header=header, weights=repaired)
     module = emit.load(source, repaired, name)
     subject = planned.model.subject
-    slim = Slim(
-        name, source, module, shrunk.graph, repaired, subject.module, subject.args, subject.kwargs
-    )
+    given = (subject.module, subject.args, subject.kwargs)
+    slim = Slim(name, source, module, shrunk.graph, repaired, *given)
     files = artifact.build(
         job,
         planned.model.traced,
@@ -160,7 +159,7 @@ def compile(job: Job) -> Compiled:
         source=source,
         weights=repaired,
         renumbered=planned.renumbered,
-        more=formats.run(job.spec.formats, slim),
+        more=formats.run(job.spec.formats, slim, job.stage),
     )
     found = replace(report(planned), accuracy=_accuracy(job, planned.model, module))
     if job.check:

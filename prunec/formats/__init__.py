@@ -6,7 +6,7 @@ case of `prunec.proof`, which proves them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import assert_never
 
@@ -27,14 +27,17 @@ def check_installed(formats: Sequence[Format]) -> None:
         raise PruneError(*faults)
 
 
-def run(formats: Sequence[Format], slim: Slim) -> dict[str, bytes]:
-    """The files of all formats, by name.
+def run(
+    formats: Sequence[Format], slim: Slim, stage: Callable[[str], None] = lambda name: None
+) -> dict[str, bytes]:
+    """The files of all formats, by name; ``stage`` is told of each format as it begins.
 
     Raises:
         PruneError: P07xx where a format cannot say what the model does.
     """
     made: dict[str, bytes] = {}
     for form in formats:
+        stage(f"making {form.name}")
         files = _files(form, slim)
         if made.keys() & files.keys():
             raise InternalError(f"two formats write {sorted(made.keys() & files.keys())}")

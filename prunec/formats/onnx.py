@@ -27,6 +27,9 @@ NAME = "slim.onnx"
 DATA = "slim.onnx.data"
 LARGEST = 2**31 - 2**24
 """Bytes of weights that one file may hold: a protocol buffer ends at 2 GiB."""
+INSIDE = 1024
+"""Bytes of a tensor that stays in the model's own file: shapes must be readable there."""
+ALIGNED = 64
 LOGGERS = ("torch", "onnxscript", "onnx_ir")
 
 
@@ -36,6 +39,7 @@ def run(form: Onnx, slim: Slim) -> dict[str, bytes]:
     Raises:
         PruneError: P0722 where torch's exporter fails, P0723 where it gives another opset.
     """
+    _check_returned(form, slim.graph.output)
     captured = trace.again(slim.module, slim.graph, slim.args, slim.kwargs)
     inputs = [given.name for given in slim.graph.inputs]
     outputs = list(_unique(_names(slim.graph.output), taken=set(inputs)))
@@ -52,7 +56,7 @@ def run(form: Onnx, slim: Slim) -> dict[str, bytes]:
             assert made is not None, "the exporter of programs returns one"
             proto: Any = made.model_proto
     except Exception as error:  # torch, onnxscript and onnx share no base class
-        raise PruneError(_failed(form, error)) from error
+        raise PruneError(_failed(form, _reason(error))) from error
     if form.opset not in [o.version for o in proto.opset_import if not o.domain]:
         raise PruneError(_other_opset(form))
     _clean(proto, slim.class_name, captured.symbols.names)
@@ -99,17 +103,16 @@ def _files(proto: Any) -> dict[str, bytes]:
     weights = [w for w in proto.graph.initializer if w.raw_data]
     if sum(len(w.raw_data) for w in weights) <= LARGEST:
         return {NAME: proto.SerializeToString(deterministic=True)}
-    data, offset = [], 0
-    for weight in weights:
+    data = bytearray()
+    for weight in (w for w in weights if len(w.raw_data) > INSIDE):
         raw = weight.raw_data
-        place = {"location": DATA, "offset": str(offset), "length": str(len(raw))}
+        place = {"location": DATA, "offset": str(len(data)), "length": str(len(raw))}
         for key, value in place.items():
             weight.external_data.add(key=key, value=value)
         weight.data_location = weight.EXTERNAL
         weight.ClearField("raw_data")
-        data.append(raw)
-        offset += len(raw)
-    return {NAME: proto.SerializeToString(deterministic=True), DATA: b"".join(data)}
+        data += raw + bytes(-len(raw) % ALIGNED)
+    return {NAME: proto.SerializeToString(deterministic=True), DATA: bytes(data)}
 
 
 def _names(tree: Tree, name: str = "") -> Iterator[str]:
@@ -125,6 +128,25 @@ def _names(tree: Tree, name: str = "") -> Iterator[str]:
                 yield from _names(item, f"{name}_{key}" if name else key)
         case _:
             return
+
+
+def _check_returned(form: Onnx, tree: Tree) -> None:
+    """Refuse a model that returns plain values beside tensors; None is left out.
+
+    Raises:
+        PruneError: P0722.
+    """
+    match tree:
+        case Ref() | WeightRef() | None:
+            return
+        case Sequence_(items=items):
+            for item in items:
+                _check_returned(form, item)
+        case Dict_(items=pairs):
+            for _, item in pairs:
+                _check_returned(form, item)
+        case _:
+            raise PruneError(_failed(form, f"it returns {tree!r}, and ONNX knows tensors only"))
 
 
 def _unique(names: Iterator[str], taken: set[str]) -> Iterator[str]:
@@ -156,15 +178,20 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _failed(form: Onnx, error: BaseException) -> Diagnostic:
+def _reason(error: BaseException) -> str:
+    """What was raised first, without the exporter's advice."""
     while error.__cause__ is not None:
         error = error.__cause__
+    return reason(error)
+
+
+def _failed(form: Onnx, note: str) -> Diagnostic:
     return Diagnostic(
         "P0722",
         "torch cannot export the slim model to ONNX",
         span=form.span,
-        notes=(reason(error),),
-        help="leave `onnx` out; ONNX has no operator for all that torch computes",
+        notes=(note,),
+        help="ONNX has no operator for all that torch computes: leave `onnx` out",
     )
 
 
