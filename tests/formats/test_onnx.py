@@ -31,10 +31,12 @@ BARE = "target params <= 70%\nprune channels { score random(seed=0) }\nrepair no
 SPEC = BARE + "emit Slim with onnx\n"
 NET_SPEC = "model net:net {\n  input input: float32[N, 6]\n}\n"
 NET = """
+import torch
 from torch import nn
 
 
 def net():
+    torch.manual_seed(0)
     return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 3))
 """
 IMAGE = torch.zeros(2, 3, 8, 8)
