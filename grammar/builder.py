@@ -95,9 +95,11 @@ class Builder(Transformer[Token, tree.Statement]):
     def repair(self, meta: Meta, *calls: tree.Call) -> tree.Repair:
         return tree.Repair(self._span(meta), calls)
 
-    def emit(self, meta: Meta, name: Token, folder: Token | None) -> tree.Emit:
+    def emit(
+        self, meta: Meta, name: Token, folder: Token | None, *formats: tree.Call | None
+    ) -> tree.Emit:
         path = None if folder is None else self._string(folder)
-        return tree.Emit(self._span(meta), self._name(name), path)
+        return tree.Emit(self._span(meta), self._name(name), path, _present(formats))
 
     # Calls and values
 

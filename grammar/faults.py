@@ -16,11 +16,14 @@ USAGE = {
     "FREEZE": '`freeze "conv1"`, or `freeze inputs of "linear"`',
     "SOLVE": "`solve dp(bins=10_000)`",
     "REPAIR": "`repair least_squares, batchnorm`, or `repair none`",
-    "EMIT": '`emit SlimResNet56 to "build/"`',
+    "EMIT": '`emit SlimResNet56 to "build/"`, or `emit SlimResNet56 to "build/" with onnx`',
 }
 STATEMENTS = frozenset(USAGE)
 KEYS = frozenset({"WEIGHTS", "INPUT", "PART", "IN", "SCORE", "KEEP"})
-OTHERS = {"INPUTS", "MULTIPLE", "OF", "TO", "TYPE", "AND", "OR", "NOT", "TRUE", "FALSE", "NONE"}
+OTHERS = {
+    *("INPUTS", "MULTIPLE", "OF", "TO", "WITH", "TYPE", "AND", "OR", "NOT"),
+    *("TRUE", "FALSE", "NONE"),
+}
 KEYWORDS = STATEMENTS | KEYS | OTHERS
 SELECTOR = frozenset({"STRING", "TYPE", "NOT", "LPAR"})
 VALUE = frozenset({"STRING", "NUMBER", "TRUE", "FALSE", "NONE", "LSQB"})
@@ -34,6 +37,7 @@ NAMES = {
     "SOLVE": "a solver such as `dp`",
     "REPAIR": "a repair such as `batchnorm`",
     "EMIT": "the name of a class",
+    "WITH": "a format such as `onnx`",
     "TYPE": "the name of a class such as `Conv2d`",
     "INPUT": "the name of an input",
 }

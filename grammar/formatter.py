@@ -2,8 +2,8 @@
 
 It works on tokens, so nothing but white space can change. A statement, a key of a block and a
 comment have a line of their own, a block with one key stays on one line; what belongs together is
-aligned in a column; lists and `and`/`or` are broken at 100 columns; one blank line is kept where
-there were some. `layout` puts the lines on the page.
+aligned in a column; lists, `and`/`or` and `with` are broken at 100 columns; one blank line is kept
+where there were some. `layout` puts the lines on the page.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def _pieces(words: Sequence[_Word]) -> tuple[Piece, ...]:
         elif before.comment or word.notes:
             found[-1] = replace(found[-1], comment=before.comment, ends=True)
             found.append(Piece(str(word.token), tuple(n.text for n in word.notes)))
-        elif before.kind == "COMMA" or word.kind in ("AND", "OR"):
+        elif before.kind == "COMMA" or word.kind in ("AND", "OR", "WITH"):
             found.append(Piece(str(word.token)))
         else:
             space = " " if _spaced(before.kind, word.kind, depth, start) else ""

@@ -237,10 +237,11 @@ class Repair(_Node):
 
 @dataclass(frozen=True, slots=True)
 class Emit(_Node):
-    """``emit SlimResNet56 to "build/"``."""
+    """``emit SlimResNet56 to "build/" with onnx``."""
 
     name: Name
     folder: String | None = None
+    formats: tuple[Call, ...] = ()
 
 
 Statement: TypeAlias = Model | Data | Target | Prune | Freeze | Solve | Repair | Emit

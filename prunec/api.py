@@ -97,7 +97,7 @@ def verify(
     """
     path = compiled.whole.path if compiled.whole else None
     subject = _subject(model, args, kwargs, path)
-    claim = proof.Claim(compiled.removed, compiled.module, compiled.files)
+    claim = proof.Claim(compiled.removed, compiled.module, compiled.files, compiled.formats)
     return proof.verify(subject, claim, compiled.report)
 
 

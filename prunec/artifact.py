@@ -1,7 +1,7 @@
-"""The artefact: the three files of a compile, made in memory, written all or nothing.
+"""The artefact: the files of a compile, made in memory, written all or nothing.
 
 ``slim.py`` is the source, ``slim.safetensors`` its weights, ``slim.lock.json`` what they were made
-from.
+from; beside them what `emit ... with` asks for.
 """
 
 from __future__ import annotations
@@ -48,11 +48,13 @@ def build(
     source: str,
     weights: Mapping[str, Tensor],
     renumbered: Mapping[str, Mask],
+    more: Mapping[str, bytes],
 ) -> dict[str, bytes]:
-    """The files by name. ``graph`` and ``weights`` are the slim ones."""
+    """The files by name. ``graph`` and ``weights`` are the slim ones, ``more`` other formats."""
     made = {
         SOURCE: source.encode(),
         WEIGHTS: files.weights_bytes(emit.stored(graph, weights)),
+        **more,
     }
     ids = {name: vocabulary.ranges(found) for name, found in renumbered.items()}
     inputs = lock.inputs(job.spec.source.text, traced.graph, traced.weights)

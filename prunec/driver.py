@@ -18,6 +18,7 @@ from prunec import (
     artifact,
     budgets,
     emit,
+    formats,
     part,
     prepare,
     proof,
@@ -28,6 +29,7 @@ from prunec import (
 )
 from prunec.check import Removed
 from prunec.diagnostics import Diagnostic, PruneError
+from prunec.formats import Slim
 from prunec.ir import verify
 from prunec.ir.axis import Mask
 from prunec.ir.plan import Plan, Ranking
@@ -39,7 +41,7 @@ from prunec.prepare import Job, Subject
 from prunec.proof import Claim
 from prunec.report.data import Accuracy, Report, Width
 from prunec.selection import Selection
-from prunec.spec import Spec
+from prunec.spec import Format, Spec
 from prunec.understand import Understood
 
 
@@ -72,8 +74,8 @@ class Compiled:
     """A smaller model.
 
     ``module`` is built from ``source`` and is in eval mode; ``files`` are the artefact's files by
-    name, written to the folder ``out`` unless that is None. ``removed`` is what `prunec.verify`
-    tests. ``whole`` is the model that the module is a part of, if it is one.
+    name, written to the folder ``out`` unless that is None. ``removed`` and ``formats`` are what
+    `prunec.verify` tests. ``whole`` is the model that the module is a part of, if it is one.
     """
 
     module: nn.Module
@@ -84,6 +86,7 @@ class Compiled:
     out: Path | None
     removed: Removed
     whole: Whole | None = None
+    formats: tuple[Format, ...] = ()
 
     def install(self, model: nn.Module) -> nn.Module:
         """Put the slim part where the original part is, in ``model``, and return that same model.
@@ -125,6 +128,7 @@ def _plan(job: Job, subject: Subject) -> Planned:
 
 def compile(job: Job) -> Compiled:
     """Decide what to remove, remove it, prove and repair what is left, and write it."""
+    formats.check_installed(job.spec.formats)
     subject = _built(job)
     weights.check_real(subject.module, "compiling")
     planned = _plan(job, subject)
@@ -144,6 +148,9 @@ def compile(job: Job) -> Compiled:
     header = artifact.header(job, planned.renumbered)
     source = emit.run(shrunk.graph, class_name=name, header=header, weights=repaired)
     module = emit.load(source, repaired, name)
+    subject = planned.model.subject
+    given = (subject.module, subject.args, subject.kwargs)
+    slim = Slim(name, source, module, shrunk.graph, repaired, *given)
     files = artifact.build(
         job,
         planned.model.traced,
@@ -152,15 +159,18 @@ def compile(job: Job) -> Compiled:
         source=source,
         weights=repaired,
         renumbered=planned.renumbered,
+        more=formats.run(job.spec.formats, slim, job.stage),
     )
     found = replace(report(planned), accuracy=_accuracy(job, planned.model, module))
     if job.check:
-        claim = Claim(removed, module, files)
-        checks = proof.run(planned.model.subject, planned.model.traced, claim, job.stage)
+        claim = Claim(removed, module, files, job.spec.formats)
+        checks = proof.run(subject, planned.model.traced, claim, job.stage)
         found = replace(found, checks=checks)
     job.stage("writing")
     written = artifact.write(job, files)
-    return Compiled(module, planned.plan, found, source, files, written, removed, whole)
+    return Compiled(
+        module, planned.plan, found, source, files, written, removed, whole, job.spec.formats
+    )
 
 
 def report(planned: Planned) -> Report:

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import assert_never
 
 from torch import Tensor, nn
 
 from prunec import trace
-from prunec.check import Removed, clean_room, fidelity, renumbered, state, stress, twin
+from prunec.check import Removed, clean_room, fidelity, onnx_file, renumbered, state, stress, twin
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.graph import Graph
 from prunec.prepare import Stage, Subject, quiet
 from prunec.report.data import Check, Report
+from prunec.spec import Format, Onnx
 from prunec.trace import Traced
 
 
@@ -27,12 +29,14 @@ class Claim:
     """What is to be proved: that ``slim`` is the original without the removed channels.
 
     ``slim`` may hold repaired weights: its structure is judged with the original's weights in it.
-    ``files`` are the artefact's, by name, which must give ``slim`` in a process without prunec.
+    ``files`` are the artefact's, by name, which must give ``slim`` in a process without prunec, and
+    so must those of each of the ``formats`` in a program that reads it.
     """
 
     removed: Removed
     slim: nn.Module
     files: Mapping[str, bytes]
+    formats: tuple[Format, ...] = ()
 
 
 def run(subject: Subject, traced: Traced, claim: Claim, stage: Stage = quiet) -> tuple[Check, ...]:
@@ -95,8 +99,27 @@ def _checks(
             yield Check("names, shapes and ties", not faults, figures), faults
             stage("proving the files")
             alone = room.compare(claim.slim)
-    figures = f"torch alone, relative error {alone.max_error:.0e}"
-    yield Check("the files run without prunec", alone.passed, figures), alone.diagnostics
+        figures = f"torch alone, relative error {alone.max_error:.0e}"
+        yield Check("the files run without prunec", alone.passed, figures), alone.diagnostics
+        for form in claim.formats:
+            stage(f"proving {form.name}")
+            yield _format(form, Path(folder), graph, claim, example)
+
+
+def _format(
+    form: Format, folder: Path, graph: Graph, claim: Claim, example: Sequence[Tensor]
+) -> tuple[Check, tuple[Diagnostic, ...]]:
+    """Whether a format's files give the slim model."""
+    match form:
+        case Onnx():
+            found = onnx_file.run(
+                folder, graph, claim.removed, claim.slim, example, tolerance=form.tolerance
+            )
+            cases = f"{len(found.cases)} cases in onnxruntime"
+            figures = f"{cases}, relative error {found.max_error:.0e} (<= {form.tolerance:.0e})"
+            return Check("the ONNX file is the slim model", found.equal, figures), found.diagnostics
+        case _:
+            assert_never(form)
 
 
 def _compared(name: str, found: twin.Result) -> tuple[Check, tuple[Diagnostic, ...]]:

@@ -1,8 +1,8 @@
 """Files: what a compile leaves on disk, all or nothing.
 
 Everything is written to a temporary folder beside the target, which then takes the target's place
-in one rename. A folder is replaced only if what it holds comes from an earlier compile: files named
-like a ``*.lock.json`` in it that says ``"tool": "prunec"``.
+in one rename. A folder is replaced only if what it holds comes from an earlier compile: files that
+a ``*.lock.json`` in it, which says ``"tool": "prunec"``, lists or that are named like it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -63,8 +63,9 @@ def _kept(folder: Path, target: Path, artefacts: Mapping[str, bytes | str]) -> t
     if not target.exists():
         return ()
     found = sorted(p for p in target.iterdir() if p.name not in DERIVED)
-    stems = tuple(p.name.removesuffix(LOCK) for p in found if _is_lock(p))
-    foreign = [p.name for p in found if not p.is_file() or not _belongs(p.name, stems)]
+    locks = _locks(found)
+    owner = {p: _owner(p.name, locks) for p in found}
+    foreign = [p.name for p in found if not p.is_file() or owner[p] is None]
     if foreign:
         shown = ", ".join(f"`{n}`" for n in foreign[:3]) + (", ..." if len(foreign) > 3 else "")
         raise _fault(
@@ -72,8 +73,8 @@ def _kept(folder: Path, target: Path, artefacts: Mapping[str, bytes | str]) -> t
             f"`{folder}` holds something that prunec has not written: {shown}",
             "name an empty or a new folder; a folder of an earlier compile is replaced",
         )
-    new = {_stem(name) for name in artefacts}
-    return tuple(p for p in found if p.name not in artefacts and _stem(p.name) not in new)
+    new = {name.removesuffix(LOCK) for name in artefacts if name.endswith(LOCK)}
+    return tuple(p for p in found if p.name not in artefacts and owner[p] not in new)
 
 
 def _replace(target: Path, artefacts: Mapping[str, bytes | str], kept: tuple[Path, ...]) -> None:
@@ -128,22 +129,28 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _is_lock(path: Path) -> bool:
-    if not path.name.endswith(LOCK) or not path.is_file():
-        return False
+def _locks(found: Iterable[Path]) -> dict[str, frozenset[str]]:
+    """The files that each lock lists, by the lock's stem."""
+    locks = {p.name.removesuffix(LOCK): _listed(p) for p in found if p.name.endswith(LOCK)}
+    return {stem: files for stem, files in locks.items() if files is not None}
+
+
+def _listed(path: Path) -> frozenset[str] | None:
+    """The files that a lock lists; None if it is no lock of ours."""
     try:
         found = json.loads(path.read_bytes())
     except (ValueError, OSError, RecursionError):
-        return False
-    return isinstance(found, dict) and found.get("tool") == "prunec"
+        return None
+    if not isinstance(found, dict) or found.get("tool") != "prunec":
+        return None
+    files = found.get("files")
+    return frozenset(files) if isinstance(files, dict) else frozenset()
 
 
-def _belongs(name: str, stems: tuple[str, ...]) -> bool:
-    return any(name.startswith(f"{stem}.") for stem in stems)
-
-
-def _stem(name: str) -> str:
-    return name.partition(".")[0]
+def _owner(name: str, locks: Mapping[str, frozenset[str]]) -> str | None:
+    """The stem of the lock that a file belongs to."""
+    owners = (s for s, files in locks.items() if name in files or name.startswith(f"{s}."))
+    return next(owners, None)
 
 
 def _fault(code: str, message: str, help_: str) -> PruneError:

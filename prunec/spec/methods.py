@@ -167,9 +167,30 @@ class BatchNorm(Method):
     name = "batchnorm"
 
 
+# --- Formats: what is written beside the source ---------------------------------------------------
+
+
+class FormatMethod(Method):
+    """A format; the packages that it needs, which `pip install "prunec[NAME]"` brings."""
+
+    packages: ClassVar[tuple[str, ...]] = ()
+
+
+class Onnx(FormatMethod):
+    """`slim.onnx`, compared with the slim model in onnxruntime."""
+
+    name = "onnx"
+    packages = ("onnx", "onnxscript", "onnxruntime")
+    opset: int = Field(default=20, ge=18, le=23, description="version of ONNX's operators")
+    tolerance: float = Field(
+        default=1e-4, gt=0, le=1, description="largest error, relative to an output's scale"
+    )
+
+
 Score: TypeAlias = Random | L1 | L2 | Taylor | Obs | TorchPruning
 Solver: TypeAlias = Uniform | Greedy | Dp | Lp
 Repair: TypeAlias = LeastSquares | BatchNorm
+Format: TypeAlias = Onnx
 
 SCORES: dict[str, type[Score]] = {
     "random": Random,
@@ -181,6 +202,7 @@ SCORES: dict[str, type[Score]] = {
 }
 SOLVERS: dict[str, type[Solver]] = {"uniform": Uniform, "greedy": Greedy, "dp": Dp, "lp": Lp}
 REPAIRS: dict[str, type[Repair]] = {"least_squares": LeastSquares, "batchnorm": BatchNorm}
+FORMATS: dict[str, type[Format]] = {"onnx": Onnx}
 
 DEFAULT_SCORE: Score = Obs()
 DEFAULT_SOLVER: Solver = Dp()

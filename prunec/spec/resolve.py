@@ -18,6 +18,7 @@ from prunec.spec import glob
 from prunec.spec.methods import (
     DEFAULT_REPAIR,
     DEFAULT_SOLVER,
+    FORMATS,
     REPAIRS,
     SCORES,
     SOLVERS,
@@ -261,7 +262,10 @@ class _Resolver:
         if emit.folder is not None and not out:
             hint = "name a folder, or leave `to` out: then nothing is written"
             self._fault("P0210", "the path of the folder is empty", emit.folder.span, help=hint)
-        return Emit(span=emit.span, name=name, out=out)
+        self._no_repeats((c.name for c in emit.formats), "format")
+        formats = tuple(self._method(c, FORMATS, "format") for c in emit.formats)
+        found = tuple(f for f in formats if f is not None)
+        return Emit(span=emit.span, name=name, out=out, formats=found)
 
     # --- Parts -------------------------------------------------------------------------------
 
@@ -323,7 +327,7 @@ class _Resolver:
         listed = f"there {'is' if len(words) == 1 else 'are'} {', '.join(f'`{w}`' for w in words)}"
         hint = nearest(name.text, words)
         notes = () if hint is None else (listed,)
-        code = "P0203" if what in ("score", "solver", "repair") else "P0202"
+        code = "P0203" if what in ("score", "solver", "repair", "format") else "P0202"
         self.faults.append(
             Diagnostic(
                 code,

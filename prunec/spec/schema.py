@@ -15,6 +15,7 @@ from prunec.spec.methods import (
     DEFAULT_REPAIR,
     DEFAULT_SCORE,
     DEFAULT_SOLVER,
+    Format,
     Random,
     Repair,
     Score,
@@ -203,13 +204,20 @@ class Freeze(Node):
 
 
 class Emit(Node):
-    """The class that is written, and the folder; ``out`` None: nothing is written."""
+    """The class that is written, the folder, and the formats beside the source; ``out`` None:
+    nothing is written.
+    """
 
     name: str
     out: str | None = None
+    formats: tuple[Format, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        return {"name": self.name, "out": self.out}
+        return {
+            "name": self.name,
+            "out": self.out,
+            "formats": [f.as_dict() for f in self.formats],
+        }
 
 
 class Spec(Node):
@@ -235,6 +243,11 @@ class Spec(Node):
     def evaluate(self) -> Data | None:
         """The data to evaluate on."""
         return next((d for d in self.data if d.name == "evaluate"), None)
+
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        """What is written beside the source."""
+        return self.emit.formats if self.emit else ()
 
     @property
     def selectors(self) -> tuple[Selector, ...]:

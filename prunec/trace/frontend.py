@@ -7,7 +7,7 @@ becomes a note.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -15,7 +15,7 @@ from torch import nn
 
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir import verify
-from prunec.ir.graph import Graph
+from prunec.ir.graph import Graph, TensorType
 from prunec.trace import capture, conditions, inputs, program, symbolic
 from prunec.trace.faults import reason, source_line
 from prunec.trace.inputs import Dims, Example
@@ -62,6 +62,31 @@ def run(
     captured, notes = _capture(module, given)
     graph, weights = program.run(module, captured, name or type(module).__name__)
     return Traced(verify.run(graph), weights, notes)
+
+
+def again(
+    module: nn.Module,
+    graph: Graph,
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> Captured:
+    """Capture a module that takes what a graph takes, with the graph's dynamic sizes.
+
+    Raises:
+        PruneError: P0310 where neither front end can capture the module.
+    """
+    bound = inputs.bind(module, args, kwargs or {}, None)
+    leaves = tuple(
+        replace(leaf, dims=_dynamic(given.type))
+        for leaf, given in zip(bound.leaves, graph.inputs, strict=True)
+    )
+    captured, _ = _capture(module, replace(bound, leaves=leaves))
+    return captured
+
+
+def _dynamic(kind: TensorType) -> dict[int, str]:
+    """The dimensions of an input that may change, with the names of their sizes."""
+    return {d: s for d, s in enumerate(kind.symbols) if s is not None and s.isidentifier()}
 
 
 def _capture(module: nn.Module, given: Example) -> tuple[Captured, tuple[Diagnostic, ...]]:

@@ -140,3 +140,13 @@ def test_weights_have_the_same_bytes_in_any_order_and_layout() -> None:
     loaded = safetensors.torch.load(data)
     assert torch.equal(loaded["a"], whole.t())
     assert torch.equal(loaded["b"], whole[:, 1:3])
+
+
+def test_replaces_what_an_earlier_lock_lists(tmp_path: Path) -> None:
+    build = tmp_path / "build"
+    lock = json.dumps({"tool": "prunec", "files": {"slim.py": "", "config.json": ""}})
+    files.write(build, {"slim.py": "x", "config.json": "{}", "slim.lock.json": lock})
+    files.write(build, {"other.py": "y", "other.lock.json": LOCK})
+    assert "config.json" in contents(build)
+    files.write(build, ARTEFACTS)
+    assert sorted(contents(build)) == ["other.lock.json", "other.py", *sorted(ARTEFACTS)]

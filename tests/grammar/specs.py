@@ -105,7 +105,12 @@ statements = st.one_of(
     _seq("freeze", _maybe(st.just(["inputs", "of"])), _many(selectors, ",")),
     _seq("solve", calls),
     _seq("repair", _many(calls, ",")),
-    _seq("emit", _one(names), _maybe(_seq("to", _one(strings)))),
+    _seq(
+        "emit",
+        _one(names),
+        _maybe(_seq("to", _one(strings))),
+        _maybe(_seq("with", _many(calls, ","))),
+    ),
 )
 
 

@@ -102,6 +102,12 @@ target macs <= 40% in {globs[0]}, {globs[1]},
     )
 
 
+def test_formats() -> None:
+    assert fmt_text("emit A  with onnx ( opset=20 ) ,b") == "emit A with onnx(opset=20), b\n"
+    long = f'emit A to "{"x" * 80}" with onnx, b'
+    assert fmt_text(long) == f'emit A to "{"x" * 80}"\n     with onnx, b\n'
+
+
 def test_a_faulty_text_is_not_formatted() -> None:
     with pytest.raises(PruneError, match="P0102"):
         fmt_text("modl x")

@@ -70,6 +70,15 @@ def test_keywords_are_names_where_only_a_name_can_stand() -> None:
     assert emit.name.text == "solve"
 
 
+def test_formats() -> None:
+    (emit,) = read('emit with to "a" with with(b=1), c').statements
+    assert isinstance(emit, tree.Emit)
+    assert emit.name.text == "with"
+    assert emit.folder is not None
+    assert [c.name.text for c in emit.formats] == ["with", "c"]
+    assert [len(c.arguments) for c in emit.formats] == [1, 0]
+
+
 def test_statements_may_share_a_line() -> None:
     assert read("target macs <= 50% solve dp repair none") == read(
         "target macs <= 50%\nsolve dp\nrepair none"

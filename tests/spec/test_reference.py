@@ -10,14 +10,15 @@ import pytest
 
 from prunec.diagnostics import Source
 from prunec.grammar import fmt
-from prunec.spec import REPAIRS, SCORES, SOLVERS, load
+from prunec.spec import FORMATS, REPAIRS, SCORES, SOLVERS, load
 from prunec.spec.methods import Method
 from prunec.spec.options import describe, show
 from tests.grammar.specs import TOUR
 
 TEXT = (Path(__file__).parents[2] / "prunec" / "docs" / "language.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```prune\n(.*?)```", TEXT, re.DOTALL)
-METHODS: tuple[type[Method], ...] = (*SCORES.values(), *SOLVERS.values(), *REPAIRS.values())
+TABLES = (SCORES, SOLVERS, REPAIRS, FORMATS)
+METHODS: tuple[type[Method], ...] = tuple(m for table in TABLES for m in table.values())
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

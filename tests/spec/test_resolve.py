@@ -20,6 +20,7 @@ from prunec.spec import (
     Dp,
     LeastSquares,
     Obs,
+    Onnx,
     Prune,
     Share,
     Spec,
@@ -113,6 +114,17 @@ def test_as_dict_is_json_with_every_default() -> None:
         "solve": {"name": "dp", "bins": 10_000},
         "repair": [{"name": "least_squares", "ridge": 0.001}, {"name": "batchnorm"}],
         "emit": None,
+    }
+
+
+def test_formats() -> None:
+    found = spec("target macs <= 50% emit A with onnx(opset=18, tolerance=1e-3)")
+    assert found.formats == (Onnx(opset=18, tolerance=1e-3),)
+    assert spec("target macs <= 50% emit A").formats == spec("target macs <= 50%").formats == ()
+    assert found.as_dict()["emit"] == {
+        "name": "A",
+        "out": None,
+        "formats": [{"name": "onnx", "opset": 18, "tolerance": 0.001}],
     }
 
 
@@ -247,6 +259,11 @@ def test_a_file_needs_a_target_and_a_model() -> None:
         ("model a:b { input x: float32[2.0] }", "P0210"),
         ('model a:b { weights "" }', "P0210"),
         ('emit A to ""', "P0210"),
+        ("emit A with onx", "P0203"),
+        ("emit A with onnx, onnx", "P0201"),
+        ("emit A with onnx(17)", "P0205"),
+        ("emit A with onnx(opset=17)", "P0206"),
+        ("emit A with onnx(tolerance=0)", "P0206"),
         ("emit class", "P0211"),
         ("repair none, batchnorm", "P0212"),
         ('freeze ""', "P0213"),
