@@ -64,7 +64,7 @@ def run(
     brought = helpers.needed(program.nodes)
     imports = _imports("\n".join([*brought, text]))
     parts = [f"{names.comment(header)}\n\n{imports}", *brought, text, loader]
-    return "\n\n\n".join(parts) + "\n"
+    return layout.run("\n\n\n".join(parts) + "\n")
 
 
 def stored(graph: Graph, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
