@@ -20,7 +20,9 @@ class Block(nn.Module):
 class Block2(nn.Module):
     def __init__(self, in_channels, channels):
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride=2, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(
+            in_channels, channels, 3, stride=2, padding=1, bias=False
+        )
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)

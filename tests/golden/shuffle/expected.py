@@ -9,11 +9,10 @@ class Shuffle(nn.Module):
         self.conv = nn.Conv2d(6, 6, 3, padding=1, groups=6)
 
     def forward(self, x):
-        n = x.shape[0]
         x = self.conv(x).unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
-        x = x.view(n, 6, 2, 4, 2, 4).permute(0, 2, 4, 3, 5, 1).reshape(-1, 16, 6)
-        x = x.softmax(-1).view(n, 2, 2, 4, 4, 6).permute(0, 5, 1, 3, 2, 4)
-        return x.reshape(n, 6, 8, 8)
+        x = x.view(x.shape[0], 6, 2, 4, 2, 4).permute(0, 2, 4, 3, 5, 1)
+        x = x.reshape(-1, 16, 6).softmax(-1).view(x.shape[0], 2, 2, 4, 4, 6)
+        return x.permute(0, 5, 1, 3, 2, 4).reshape(x.shape[0], 6, 8, 8)
 
 
 class Shuffle2(nn.Module):
@@ -22,11 +21,10 @@ class Shuffle2(nn.Module):
         self.conv = nn.Conv2d(8, 8, 3, padding=1, groups=8)
 
     def forward(self, x):
-        n = x.shape[0]
         x = self.conv(x).unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
-        x = x.view(n, 8, 2, 4, 2, 4).permute(0, 2, 4, 3, 5, 1).reshape(-1, 16, 8)
-        x = x.softmax(-1).view(n, 2, 2, 4, 4, 8).permute(0, 5, 1, 3, 2, 4)
-        return x.reshape(n, 8, 8, 8)
+        x = x.view(x.shape[0], 8, 2, 4, 2, 4).permute(0, 2, 4, 3, 5, 1)
+        x = x.reshape(-1, 16, 8).softmax(-1).view(x.shape[0], 2, 2, 4, 4, 8)
+        return x.permute(0, 5, 1, 3, 2, 4).reshape(x.shape[0], 8, 8, 8)
 
 
 class Slim(nn.Sequential):
