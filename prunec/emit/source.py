@@ -47,7 +47,7 @@ def run(
     Raises:
         PruneError: P0701 for a class name that Python does not take.
     """
-    if not names.is_identifier(class_name) or class_name in names.RESERVED:
+    if not names.is_model(class_name):
         raise PruneError(
             Diagnostic(
                 "P0701",
