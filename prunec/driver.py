@@ -28,6 +28,7 @@ from prunec import (
 )
 from prunec.check import Removed
 from prunec.diagnostics import Diagnostic, PruneError
+from prunec.emit import census
 from prunec.ir import verify
 from prunec.ir.axis import Mask
 from prunec.ir.plan import Plan, Ranking
@@ -153,7 +154,8 @@ def compile(job: Job) -> Compiled:
         weights=repaired,
         renumbered=planned.renumbered,
     )
-    found = replace(report(planned), accuracy=_accuracy(job, planned.model, module))
+    accuracy = _accuracy(job, planned.model, module)
+    found = replace(report(planned), accuracy=accuracy, source=census.run(source))
     if job.check:
         claim = Claim(removed, module, files)
         checks = proof.run(planned.model.subject, planned.model.traced, claim, job.stage)

@@ -123,6 +123,7 @@ def _generic(node: Node, base: str, bound: Mapping[str, Argument], render: Rende
 def _callee(base: str, known: Sequence[Param]) -> str | None:
     if (
         known
+        and not base.startswith("_")
         and known[0].name == "self"
         and known[0].kind == "Tensor"
         and hasattr(torch.Tensor, base)

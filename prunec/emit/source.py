@@ -13,6 +13,7 @@ from prunec.emit import (
     body,
     classes,
     constants,
+    expand,
     helpers,
     hints,
     layout,
@@ -55,7 +56,7 @@ def run(
                 help="choose a Python identifier such as `SlimResNet`",
             )
         )
-    program = simplify.run(graph)
+    program = simplify.run(expand.run(graph))
     shown = constants.literals(graph, weights or {})
     shaped = _placed(shape.run(program, shown), shown)
     written = list(_classes(shaped, class_name, shown))
