@@ -29,6 +29,7 @@ from prunec import (
 )
 from prunec.check import Removed
 from prunec.diagnostics import Diagnostic, PruneError
+from prunec.emit import census
 from prunec.formats import Slim
 from prunec.ir import verify
 from prunec.ir.axis import Mask
@@ -161,7 +162,8 @@ def compile(job: Job) -> Compiled:
         renumbered=planned.renumbered,
         more=formats.run(job.spec.formats, slim, job.stage),
     )
-    found = replace(report(planned), accuracy=_accuracy(job, planned.model, module))
+    accuracy = _accuracy(job, planned.model, module)
+    found = replace(report(planned), accuracy=accuracy, source=census.run(source))
     if job.check:
         claim = Claim(removed, module, files, job.spec.formats)
         checks = proof.run(subject, planned.model.traced, claim, job.stage)

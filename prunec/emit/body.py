@@ -22,7 +22,7 @@ from prunec.ir.graph import Node, Ref, TensorType, Tree, WeightRef
 EFFORT = 3.5
 """How much one expression may ask of its reader; a plain call is 1."""
 
-LINE = 80
+LINE = 72
 """How long an expression may become by taking in another."""
 
 Given: TypeAlias = Mapping[str, "Ref | WeightRef | tuple[Ref, ...]"]

@@ -16,7 +16,18 @@ from prunec.emit import arguments, schema
 from prunec.emit.arguments import Render
 from prunec.emit.construct import same
 from prunec.emit.constructors import square
-from prunec.emit.expr import ATOM, PRODUCT, UNARY, Expr, binary, call, named
+from prunec.emit.expr import (
+    ATOM,
+    COMPARE,
+    CONDITION,
+    NOT,
+    PRODUCT,
+    UNARY,
+    Expr,
+    binary,
+    call,
+    named,
+)
 from prunec.emit.schema import Param
 from prunec.emit.special import SPECIAL
 from prunec.emit.spellings import (
@@ -112,6 +123,7 @@ def _generic(node: Node, base: str, bound: Mapping[str, Argument], render: Rende
 def _callee(base: str, known: Sequence[Param]) -> str | None:
     if (
         known
+        and not base.startswith("_")
         and known[0].name == "self"
         and known[0].kind == "Tensor"
         and hasattr(torch.Tensor, base)
@@ -144,6 +156,9 @@ def scalar(node: Node, show: Callable[[Argument], Expr]) -> Expr:
         case "pos":
             return args[0]
         case "ite":
-            return Expr(f"({args[1]} if {args[0]} else {args[2]})")
+            one, other = args[1].at(COMPARE), args[2].at(COMPARE)
+            return Expr(f"{one} if {args[0].at(NOT)} else {other}", CONDITION)
+        case "not":
+            return Expr(f"not {args[0].at(COMPARE)}", NOT)
         case _:
             return call(name, args)

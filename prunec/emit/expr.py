@@ -9,7 +9,7 @@ from typing import Literal
 
 from prunec.ir.graph import Argument, Device, Ref, TorchName, WeightRef
 
-CONDITION, COMPARE, OR, XOR, AND, SHIFT, SUM, PRODUCT, UNARY, ATOM = range(10)
+CONDITION, NOT, COMPARE, OR, XOR, AND, SHIFT, SUM, PRODUCT, UNARY, ATOM = range(-2, 9)
 """Python's binding strengths, weakest first."""
 
 Bracket = Literal["()", "[]", "{}"]
@@ -19,8 +19,7 @@ Bracket = Literal["()", "[]", "{}"]
 class Expr:
     """One Python expression on a single line; ``level`` says when it needs parentheses.
 
-    A call or display keeps ``head`` and ``items``, so that a line that is too long can be broken
-    there.
+    A call or display keeps ``head`` and ``items``.
     """
 
     text: str

@@ -15,13 +15,24 @@ from torch import nn
 from prunec.emit import helpers
 from prunec.emit.expr import quote
 
-RESERVED = frozenset(
+BUILTINS = frozenset(
     {
-        *("torch", "nn", "F", "self", "load", "super", "range", "float", "getattr"),
-        *helpers.SOURCES,
+        *("abs", "enumerate", "float", "getattr", "int", "len", "list", "max", "min", "pow"),
+        *("range", "reversed", "super", "tuple", "zip", "ValueError"),
     }
 )
+"""Python's own names that the emitted source may say."""
+
+RESERVED = frozenset({"torch", "nn", "F", "self", "load", *BUILTINS, *helpers.SOURCES})
 """What the emitted source itself says; no local name may shadow it."""
+
+LOADING = frozenset({"path", "model", "weights", "name", "load_file"})
+"""Names inside ``load``, which calls the model's class."""
+
+
+def is_model(name: str) -> bool:
+    """Whether the model's class can be called this."""
+    return is_identifier(name) and name not in RESERVED and name not in LOADING
 
 
 class Names:
@@ -51,6 +62,7 @@ def is_identifier(name: str) -> bool:
         and not keyword.iskeyword(name)
         and unicodedata.normalize("NFKC", name) == name
         and not (name.startswith("__") and not name.endswith("__"))
+        and name != "__debug__"
     )
 
 
@@ -82,7 +94,7 @@ def local(wanted: str) -> str:
 
 
 def comment(text: str) -> str:
-    """The text as comment lines."""
-    lines = text.split("\n")
+    """The text as comment lines, none of which tells Python how the file is encoded."""
+    lines = re.sub(r"coding(?=[:=])", "coding ", text).split("\n")
     shown = ("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in lines)
     return "\n".join(f"# {line}".rstrip() for line in shown)

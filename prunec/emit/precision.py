@@ -141,6 +141,4 @@ def plain(node: Node, found: Precision, given: Type) -> Node:
     if not told or not isinstance(given, TensorType) or given.dtype != WIDE:
         return node
     told_nothing = tuple(None if a == TorchName(WIDE) else a for a in node.args)
-    return replace(
-        node, args=told_nothing, kwargs=tuple(p for p in node.kwargs if p[0] != "dtype")
-    )
+    return replace(node, args=told_nothing, kwargs=tuple(p for p in node.kwargs if p[0] != "dtype"))

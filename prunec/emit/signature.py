@@ -73,7 +73,7 @@ def _unpack(source: str, tree: Tree, bound: dict[str, Ref | WeightRef]) -> Itera
         case Sequence_(items=items) if _is_flat(items):
             targets = [names.local(i.name) for i in items if isinstance(i, Ref)]
             bound.update(zip(targets, (i for i in items if isinstance(i, Ref)), strict=True))
-            yield f"{', '.join(targets)}{',' if len(targets) == 1 else ''} = {source}"
+            yield f"{', '.join(targets) if len(targets) > 1 else f'({targets[0]},)'} = {source}"
         case Sequence_(items=items):
             for i, item in enumerate(items):
                 yield from _unpack(f"{source}[{i}]", item, bound)

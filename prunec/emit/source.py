@@ -14,6 +14,7 @@ from prunec.emit import (
     classes,
     constants,
     definition,
+    expand,
     helpers,
     hints,
     layout,
@@ -50,7 +51,7 @@ def run(
     Raises:
         PruneError: P0701 for a class name that Python does not take.
     """
-    if not names.is_identifier(class_name) or class_name in names.RESERVED:
+    if not names.is_model(class_name):
         raise PruneError(
             Diagnostic(
                 "P0701",
@@ -58,7 +59,7 @@ def run(
                 help="choose a Python identifier such as `SlimResNet`",
             )
         )
-    program = simplify.run(graph)
+    program = simplify.run(expand.run(graph))
     shown = constants.literals(graph, weights or {})
     shaped = _placed(shape.run(program, shown), shown)
     written = list(_classes(shaped, class_name, shown))
@@ -67,7 +68,7 @@ def run(
     brought = helpers.needed(program.nodes)
     imports = _imports("\n".join([*brought, text]))
     parts = [f"{names.comment(header)}\n\n{imports}", *brought, text, loader]
-    return "\n\n\n".join(parts) + "\n"
+    return layout.run("\n\n\n".join(parts) + "\n")
 
 
 def stored(graph: Graph, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -177,6 +177,13 @@ def _stft(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr | N
     return call(f"{render.show(bound['self']).at(ATOM)}.stft", items)
 
 
+def _vector_norm(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr:
+    """Without its order where that is 2, however it was written."""
+    plain = {**bound, "ord": 2} if bound["ord"] == 2 else bound
+    known = [p for p in schema.params(node.op) if p.name in bound]
+    return call("torch.linalg.vector_norm", arguments.row(known, plain, render))
+
+
 def _property(node: Node, bound: Mapping[str, Argument], render: Render) -> Expr:
     name = schema.base(node.op).removeprefix("numpy_").removeprefix("matrix_")
     return Expr(f"{render.show(bound['self']).at(ATOM)}.{name}")
@@ -202,6 +209,7 @@ SPECIAL: Mapping[str, Special] = {
     "hardtanh": _hardtanh,
     **dict.fromkeys(("numpy_T", "matrix_H", "mT", "mH", "real", "imag"), _property),
     "flatten": _flatten,
+    "linalg_vector_norm": _vector_norm,
     "stft": _stft,
     "fill": _fill,
     "slice_scatter": _scatter,

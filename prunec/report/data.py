@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from prunec.diagnostics import Diagnostic
+from prunec.emit.census import Census
 from prunec.ir.group import Kind
 from prunec.ir.plan import Cost
 
@@ -42,7 +43,9 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Report:
-    """All that a compile found out. ``print(report)`` shows it."""
+    """All that a compile found out. ``print(report)`` shows it. ``source`` counts the emitted file,
+    where there is one.
+    """
 
     model: str
     frontend: str
@@ -52,6 +55,7 @@ class Report:
     checks: tuple[Check, ...] = ()
     accuracy: Accuracy | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
+    source: Census | None = None
 
     @property
     def passed(self) -> bool:
@@ -79,6 +83,7 @@ class Report:
                 "slim": self.accuracy.slim,
                 "count": self.accuracy.count,
             },
+            "source": None if self.source is None else self.source.as_dict(),
             "passed": self.passed,
         }
 

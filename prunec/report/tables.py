@@ -36,11 +36,13 @@ def render(console: Console, *parts: RenderableType) -> None:
 
 
 def report(found: Report) -> tuple[RenderableType, ...]:
-    """A whole report: costs, widths, accuracy and proofs."""
+    """A whole report: costs, widths, accuracy, calls of private names and proofs."""
     parts: list[RenderableType] = [costs(found.costs), widths(found.widths)]
     if found.accuracy is not None:
         a = found.accuracy
         parts.append(Text(f"accuracy {a.dense:.2%} -> {a.slim:.2%} on {a.count} answers"))
+    if found.source is not None and found.source.private:
+        parts.append(Text(str(found.source)))
     if found.checks:
         parts.append(checks(found.checks))
     return tuple(parts)

@@ -87,7 +87,7 @@ def test_needs_torch_only(name: str) -> None:
 def test_format_and_lint_find_nothing() -> None:
     files = [str(goldens.ROOT / name / "expected.py") for name in goldens.CASES]
     ruff = [sys.executable, "-m", "ruff"]
-    options = ["--isolated", "--line-length", "100"]
+    options = ["--isolated", "--line-length", "88"]
     for command in (["format", "--diff"], ["check", "--select", "E,F,I,B,UP"]):
         done = subprocess.run(
             [*ruff, *command, *options, *files], check=False, capture_output=True, text=True

@@ -8,7 +8,9 @@ class Slim(nn.Module):
     def __init__(self):
         super().__init__()
         self.register_buffer("scale", torch.empty(6))
-        self.register_buffer("order", torch.tensor([2, 0, 1, 5, 4, 3]), persistent=False)
+        self.register_buffer(
+            "order", torch.tensor([2, 0, 1, 5, 4, 3]), persistent=False
+        )
         self.register_buffer("table", torch.empty(6, 30), persistent=False)
         self.register_buffer("lifted_tensor_0", torch.empty(30), persistent=False)
 

@@ -17,8 +17,8 @@ class Slim(nn.Module):
     def forward(self, self_, F_):
         """Return a dict of the original's output fields."""
         x = getattr(self, '"); import os; ("')(getattr(self, "class")(self_))
-        it_s = self.groups["it's"](self.torch(x * getattr(self, "0")) + getattr(self, "a b\n"))
-        return {'"); import os; ("': it_s, "F": F_}
+        x = self.torch(x * getattr(self, "0")) + getattr(self, "a b\n")
+        return {'"); import os; ("': self.groups["it's"](x), "F": F_}
 
 
 def load(path):

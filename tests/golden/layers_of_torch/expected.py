@@ -25,7 +25,9 @@ class Slim(nn.Sequential):
             nn.ReflectionPad2d(1),
             nn.AvgPool2d(3, stride=2, count_include_pad=False),
             nn.Upsample(scale_factor=2, mode="bilinear"),
-            nn.Conv2d(8, 8, 3, padding="same", dilation=2, groups=4, dtype=torch.float64),
+            nn.Conv2d(
+                8, 8, 3, padding="same", dilation=2, groups=4, dtype=torch.float64
+            ),
             nn.PixelShuffle(2),
             nn.Hardtanh(min_val=-2.0, max_val=2.0),
             nn.AdaptiveAvgPool2d((2, 1)),

@@ -10,7 +10,6 @@ class Shuffle(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
 
     def forward(self, x):
-        n = x.shape[0]
         x = self.conv(x).unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
         x = x.view(n, self.channels, 2, 4, 2, 4).permute(0, 2, 4, 3, 5, 1)
         x = x.reshape(-1, 16, self.channels).softmax(-1).view(n, 2, 2, 4, 4, self.channels)
