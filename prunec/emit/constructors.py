@@ -17,9 +17,8 @@ from prunec.ir.graph import Argument, TensorType
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known of a module: class, weights by local name, operator's arguments, settings."""
+    """What is known of a module: weights by local name, operator's arguments, settings."""
 
-    cls: str
     weights: Mapping[str, TensorType]
     args: Mapping[str, Argument]
     config: Mapping[str, Argument]

@@ -135,9 +135,6 @@ LEAVES: Mapping[str, Leaf] = _table()
 """torch.nn classes that are one operator each, by class name."""
 
 
-def find(cls: str) -> tuple[str, Leaf] | None:
+def find(cls: str) -> Leaf | None:
     """The entry of a qualified class name, if it is one of torch's own."""
-    name = cls.rsplit(".", 1)[-1]
-    if not cls.startswith("torch.nn.modules.") or name not in LEAVES:
-        return None
-    return name, LEAVES[name]
+    return LEAVES.get(cls.rsplit(".", 1)[-1]) if cls.startswith("torch.nn.modules.") else None

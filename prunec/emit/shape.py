@@ -37,6 +37,7 @@ def run(program: Program, literals: Mapping[str, Expr]) -> Shaped:
     root = tree.dissolve(root, lambda r: r.path in otherwise)
     hierarchy = Hierarchy(program.graph, leaves=frozenset(built))
     while True:
+        root = leaves.adopt(program.graph, root, built)
         hierarchy = replace(hierarchy, chained=_chained(program, hierarchy, root, literals))
         model = model_of(program, hierarchy, literals)
         unwanted = {id(r) for r in _misfits(model, root)} or set(keys.unequal(model, root))

@@ -27,8 +27,8 @@ class MultiheadAttention(nn.Module):
         k = k.unflatten(0, (x.shape[2], -1))
         v = v.unflatten(0, (x.shape[2], -1))
         x = F.scaled_dot_product_attention(q, k, v).permute(2, 0, 1, 3)
-        x = F.linear(x.reshape(x.shape[1] * 5, 8), self.out_proj.weight, self.out_proj.bias)
-        return x.unflatten(0, (5, -1)).transpose(1, 0)
+        x = self.out_proj(x.reshape(x.shape[1] * 5, 8)).unflatten(0, (5, -1))
+        return x.transpose(1, 0)
 
 
 class Slim(nn.Module):
