@@ -35,6 +35,17 @@ def statement(expr: Expr, indent: int, prefix: str = "", suffix: str = "") -> li
     return [opened, *inner, closed]
 
 
+def comprehension(item: str, clause: str, indent: int, prefix: str) -> list[str]:
+    """The lines of ``prefix [item clause]``."""
+    margin = INDENT * indent
+    flat = f"{margin}{prefix}[{item} {clause}]"
+    if len(flat) <= WIDTH:
+        return [flat]
+    inner = f"{margin}{INDENT}{item} {clause}"
+    broken = [f"{margin}{INDENT}{item}", f"{margin}{INDENT}{clause}"]
+    return [f"{margin}{prefix}[", *([inner] if len(inner) <= WIDTH else broken), f"{margin}]"]
+
+
 def _is_call(expr: Expr) -> bool:
     return expr.bracket == "()" and bool(expr.head)
 
