@@ -6,6 +6,7 @@ evaluation stays what it was and the line stays readable; every other value gets
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -204,7 +205,7 @@ class _Writer:
 
     def _members(self, members: Run) -> tuple[str, str]:
         """A variable for one member of a list, and the list."""
-        module = self.locals.free(_one_of(members.container.rpartition(".")[2]))
+        module = self.locals.free(_one_of(members.container))
         held = self.renderer.model.hierarchy.access(self.renderer.path, members.container)
         return module, f"{held}{members.bounds}"
 
@@ -223,6 +224,8 @@ class _Writer:
         self.renderer.lists[(*act.before, Ref(term.step.results[0]))] = name
 
 
-def _one_of(name: str) -> str:
-    """``layer`` for ``layers``."""
+def _one_of(path: str) -> str:
+    """``layer`` for ``layers``, ``conv`` for ``conv_list``, ``block`` for ``blocks2.0``."""
+    words = [w for w in re.split(r"[\d._]+", path) if w not in ("", "list", "modules")]
+    name = words[-1] if words else ""
     return name[:-1] if name.endswith("s") and len(name) > 2 else "layer"

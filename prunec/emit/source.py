@@ -11,6 +11,7 @@ from torch import Tensor
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.emit import (
     body,
+    chains,
     classes,
     constants,
     helpers,
@@ -172,7 +173,7 @@ def _is_sequential(shaped: Shaped) -> bool:
         bool(plain)
         and numbered(graph.module[""].children)
         and names == [("input", True, False)]
-        and shape.is_chain(shaped.model, shaped.root)
+        and chains.is_chain(shaped.model, shaped.root)
     )
 
 
