@@ -190,7 +190,7 @@ class _Writer:
         if act.source is not None:
             part = self.locals.free("part")
             source = self.renderer.run(Term(act.source), None).text
-            heads, sources = f"{module}, {part}", f"zip({members}, {source})"
+            heads, sources = f"{module}, {part}", f"zip({members}, {source}, strict=True)"
         shown = call(module, [Expr(part) if a is None else a for a in args])
         self.locals.read(term)
         self.lines += layout.comprehension(
@@ -198,6 +198,10 @@ class _Writer:
         )
 
     def _list(self, values: tuple[Ref, ...]) -> str:
+        for known, name in tuple(self.renderer.lists.items()):
+            if not any(self.locals.remaining.get(v.name) for v in known if isinstance(v, Ref)):
+                del self.renderer.lists[known]
+                self.locals.reserved.discard(name)
         name = self.locals.free("features")
         self.locals.reserved.add(name)
         self.renderer.lists[values] = name
@@ -226,6 +230,7 @@ class _Writer:
 
 def _one_of(path: str) -> str:
     """``layer`` for ``layers``, ``conv`` for ``conv_list``, ``block`` for ``blocks2.0``."""
-    words = [w for w in re.split(r"[\d._]+", path) if w not in ("", "list", "modules")]
-    name = words[-1] if words else ""
-    return name[:-1] if name.endswith("s") and len(name) > 2 else "layer"
+    name = next((n for n in reversed(re.split(r"[\d._]+", path)) if n not in ("", "list")), "")
+    if name.endswith("s") and len(name) > 2:
+        return name[:-1]
+    return name if path.endswith("_list") else "layer"

@@ -56,6 +56,10 @@ class _Walk:
             if call is not None:
                 return head, reads, made, self._read(call.node)
             return head, reads, made, None if leaf else self.keys(item)
+        base = self.model.hierarchy.bases.get(path)
+        if base is not None and item.name in base.calls:
+            source = self._encode(path, base.calls[item.name])
+            return base.construct.callee, source, self._define(Ref(item.name))
         args = tuple(self._encode(path, a) for a in item.args)
         kwargs = tuple((k, self._encode(path, v)) for k, v in item.kwargs)
         read = self._read(item)

@@ -64,9 +64,15 @@ def _found(graph: Graph, module: Module, calls: Sequence[Region]) -> tuple[Const
         built = recurrent.build(name, Seen(own.types(graph, module), {}, dict(module.config)))
         return built, all(recurrent.is_own(graph, module, c) for c in calls)
     leaf = modules.find(module.cls)
-    if leaf is None:
-        stand_in = standins.find(graph, module, calls) if calls else None
-        return None if stand_in is None else (stand_in, True)
+    found = None if leaf is None else _torch(graph, module, leaf, calls)
+    stand_in = standins.find(graph, module, calls) if found is None else None
+    return found if stand_in is None else (stand_in, True)
+
+
+def _torch(
+    graph: Graph, module: Module, leaf: Leaf, calls: Sequence[Region]
+) -> tuple[Construct, bool] | None:
+    """The construction of one of torch's own modules."""
     if not _is_whole(module, leaf):
         return None
     found = [own.construct(graph, module, leaf, tuple(c.nodes())) for c in calls]

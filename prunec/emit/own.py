@@ -8,7 +8,17 @@ from prunec.emit import schema
 from prunec.emit.construct import Construct
 from prunec.emit.constructors import Leaf, Seen
 from prunec.emit.hierarchy import is_under, join
-from prunec.ir.graph import Argument, Graph, Module, Node, Ref, ScalarType, TensorType, WeightRef
+from prunec.ir.graph import (
+    Argument,
+    Graph,
+    Module,
+    Node,
+    Ref,
+    ScalarType,
+    TensorType,
+    Weight,
+    WeightRef,
+)
 
 
 def construct(graph: Graph, module: Module, leaf: Leaf, nodes: Sequence[Node]) -> Construct | None:
@@ -20,7 +30,12 @@ def construct(graph: Graph, module: Module, leaf: Leaf, nodes: Sequence[Node]) -
 
 def types(graph: Graph, module: Module) -> dict[str, TensorType]:
     """The types of a module's weights, by local name."""
-    full = {n: w.type for w in graph.weights for n in (w.name, *w.ties)}
+    return {local: w.type for local, w in weights(graph, module).items()}
+
+
+def weights(graph: Graph, module: Module) -> dict[str, Weight]:
+    """A module's weights, by local name."""
+    full = {n: w for w in graph.weights for n in (w.name, *w.ties)}
     return {local: full[join(module.path, local)] for local in module.weights}
 
 

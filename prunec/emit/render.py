@@ -132,6 +132,9 @@ class Renderer:
         return Expr("?")
 
     def _operator(self, term: Term, node: Node) -> Expr:
+        extended = self.model.hierarchy.bases.get(self.path)
+        if extended is not None and node.name in extended.calls:
+            return expr.call("super().forward", [self.show(extended.calls[node.name])])
         base = schema.base(node.op)
         chained = any(map(_is_index, term.inner.values()))
         if base in index.OPS and (base != "unsqueeze" or chained):

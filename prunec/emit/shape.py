@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from prunec.emit import chains, keys, leaves, tree
+from prunec.emit import chains, keys, leaves, standins, tree
 from prunec.emit.construct import Construct
 from prunec.emit.expr import Expr
 from prunec.emit.hierarchy import CONTAINERS, Hierarchy, Kind, numbered
@@ -39,7 +39,11 @@ def run(program: Program, literals: Mapping[str, Expr]) -> Shaped:
     while True:
         root = leaves.adopt(program.graph, root, built)
         root = chains.run(model_of(program, hierarchy, literals), root, dissolved)
-        hierarchy = replace(hierarchy, chained=_chained(program, hierarchy, root, literals))
+        hierarchy = replace(
+            hierarchy,
+            chained=_chained(program, hierarchy, root, literals),
+            bases=standins.bases(program.graph, root, built),
+        )
         model = model_of(program, hierarchy, literals)
         unwanted = {id(r) for r in _misfits(model, root)} or set(keys.unequal(model, root))
         if not unwanted:

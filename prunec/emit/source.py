@@ -146,10 +146,12 @@ def _base_name(hierarchy: Hierarchy, path: str) -> str:
 def _class(shaped: Shaped, cls: Class) -> str:
     path = cls.model.path
     chain = path == "" and _is_sequential(shaped)
-    lines = [f"class {cls.name}(nn.{'Sequential' if chain else 'Module'}):"]
+    base = shaped.model.hierarchy.bases.get(path)
+    above = "nn.Module" if base is None else base.construct.callee
+    lines = [f"class {cls.name}({'nn.Sequential' if chain else above}):"]
     if cls.model.lines:
         lines += layout.define("__init__", classes.signature(cls.parameters))
-        lines += [] if chain else ["        super().__init__()"]
+        lines += [] if chain or base is not None else ["        super().__init__()"]
         for number, line in enumerate(cls.model.lines):
             shown = classes.render(line, number, cls.parameters)
             lines += layout.statement(shown, 2, line.prefix)
