@@ -30,7 +30,7 @@ def _table() -> dict[str, Leaf]:
         ),
         "PReLU": Leaf(("prelu",), constructors.prelu, frozenset(), (weight,)),
         "ReLU": constructors.plain("ReLU", "relu"),
-        "ReLU6": constructors.bounded("ReLU6", "hardtanh", 0.0, 6.0),
+        "ReLU6": constructors.bounded("ReLU6", "hardtanh relu6", 0.0, 6.0),
         "Hardtanh": constructors.plain(
             "Hardtanh", "hardtanh", Setting("min_val", -1.0), Setting("max_val", 1.0)
         ),
