@@ -19,6 +19,8 @@ from prunec.emit.steps import Model
 from prunec.emit.tree import Region
 from prunec.ir.graph import Node, Ref, TensorType
 
+SEQUENTIAL = "nn.Sequential"
+
 TRIES = 64
 """Ways of leaving out operators that are tried for a pair of forwards."""
 
@@ -30,14 +32,19 @@ OPTIONAL = frozenset({"add", "mul", "relu", "dropout"})
 class Instance:
     """One module that becomes a class: base name, constructor lines, and its first call.
 
-    A ``chain`` derives from ``nn.Sequential`` and hands its children to its constructor.
+    ``above`` is the class that its class extends.
     """
 
     path: str
     base: str
     lines: tuple[Line, ...]
     region: Region | None
-    chain: bool = False
+    above: str = "nn.Module"
+
+    @property
+    def chain(self) -> bool:
+        """Whether it is an ``nn.Sequential``, which hands its children to its constructor."""
+        return self.above == SEQUENTIAL
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +72,7 @@ def equal(model: Model, instances: Sequence[Instance]) -> tuple[Family, ...]:
     found: dict[object, list[Member]] = {}
     for instance in instances:
         key = None if instance.region is None else keys.of(model, instance.region)
-        shape = instance.base, instance.chain, None if key is None else key.skeleton
+        shape = instance.base, instance.above, None if key is None else key.skeleton
         lines = tuple((_fixed(line), skeleton(line.value)) for line in instance.lines)
         found.setdefault((shape, lines), []).append(Member(instance, {}, key))
     families = [Family(tuple(members)) for members in found.values()]
@@ -120,7 +127,7 @@ def species(child: Construct) -> str:
 def _left_out(model: Model, full: Member, part: Member) -> Skips | None:
     """What ``part`` leaves out of ``full``; None where it is something else altogether."""
     a, b = full.instance, part.instance
-    if a.base != b.base or a.chain != b.chain:
+    if a.base != b.base or a.above != b.above:
         return None
     if a.chain:
         return {} if _is_start(a, b) else None

@@ -6,16 +6,17 @@ evaluation stays what it was and the line stays readable; every other value gets
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from prunec.emit import layout, names, recurrent, steps
+from prunec.emit import layout, names, recurrent, rows
 from prunec.emit.expr import Expr, call
 from prunec.emit.locals import Locals
 from prunec.emit.recurrent import Recurrence
 from prunec.emit.render import Renderer
-from prunec.emit.steps import Append, Loop, Model, Step, Term
+from prunec.emit.steps import Append, Each, Loop, Model, Run, Step, Term
 from prunec.emit.tree import Region
 from prunec.ir.graph import Node, Ref, TensorType, Tree, WeightRef
 
@@ -37,7 +38,7 @@ def run(
     A dynamic size that is needed where no tensor at hand has it is read at the top.
     """
     hoisted: dict[str, str] = {}
-    row = steps.run(model, region, output)
+    row = rows.run(model, region, output)
     while True:
         known = {**hoisted, **sizes}
         variables = Locals(model.program, row)
@@ -102,7 +103,7 @@ class _Writer:
         else:
             self._flush()
             term = Term(step)
-        moves = not isinstance(step.act, Loop | Append) and len(step.results) == 1
+        moves = not isinstance(step.act, Loop | Each | Append) and len(step.results) == 1
         moves = moves and not (isinstance(step.act, Recurrence) and step.act.unpacks)
         if moves and self.locals.remaining[step.results[0]] == 1:
             self.pending.append(term)
@@ -113,7 +114,7 @@ class _Writer:
     def _reads_well(self, term: Term) -> bool:
         if not term.inner:
             return True
-        if isinstance(term.step.act, Loop | Append):
+        if isinstance(term.step.act, Loop | Each | Append):
             return False
         return term.effort <= EFFORT and len(self._render(term).text) <= LINE
 
@@ -128,6 +129,9 @@ class _Writer:
     def _emit(self, term: Term) -> None:
         if isinstance(term.step.act, Loop):
             self._emit_loop(term, term.step.act)
+            return
+        if isinstance(term.step.act, Each):
+            self._emit_each(term, term.step.act)
             return
         if isinstance(term.step.act, Append):
             self._emit_append(term, term.step.act)
@@ -150,22 +154,63 @@ class _Writer:
         return ", ".join(self.locals.choose_all(parts, term))
 
     def _emit_loop(self, term: Term, loop: Loop) -> None:
-        entry = loop.arguments[loop.carried]
-        assert isinstance(entry, Ref)
         args = list(map(self.renderer.show, loop.arguments))
         self.locals.read(term)
+        carried = [self._carry(term, loop, n) for n in range(len(loop.carried))]
+        for place, name in zip(loop.carried, carried, strict=True):
+            args[place] = Expr(name)
+        results = ", ".join(carried)
+        if loop.collected:
+            features = self._list(loop.collected)
+            self.lines.append(f"        {features} = []")
+        module, members = self._members(loop.members)
+        self.lines.append(f"        for {module} in {members}:")
+        self.lines += layout.statement(call(module, args), 3, f"{results} = ")
+        if loop.collected:
+            self.lines.append(f"            {features}.append({results})")
+
+    def _carry(self, term: Term, loop: Loop, number: int) -> str:
+        """The variable that goes round; it is given its first value where it has none yet."""
+        entry, result = loop.arguments[loop.carried[number]], term.step.results[number]
+        assert isinstance(entry, Ref)
         before = self.locals.name_of[entry.name]
         if self.locals.is_free(before) and before.isidentifier():
-            name = before
-            self.locals.bind(name, term.step.results[0])
-        else:
-            name = self.locals.choose(term.step.results[0], term)
-            self.lines.append(f"        {name} = {before}")
-        args[loop.carried] = Expr(name)
-        module = self.locals.free(_one_of(loop.container.rpartition(".")[2]))
-        container = self.renderer.model.hierarchy.access(self.renderer.path, loop.container)
-        self.lines.append(f"        for {module} in {container}:")
-        self.lines += layout.statement(call(module, args), 3, f"{name} = ")
+            self.locals.bind(before, result)
+            return before
+        name = self.locals.choose(result, term)
+        self.lines.append(f"        {name} = {before}")
+        return name
+
+    def _emit_each(self, term: Term, act: Each) -> None:
+        args = [
+            None if n == act.varying else self.renderer.show(a) for n, a in enumerate(act.arguments)
+        ]
+        module, members = self._members(act.members)
+        heads, sources = module, members
+        if act.source is not None:
+            part = self.locals.free("part")
+            source = self.renderer.run(Term(act.source), None).text
+            heads, sources = f"{module}, {part}", f"zip({members}, {source}, strict=True)"
+        shown = call(module, [Expr(part) if a is None else a for a in args])
+        self.locals.read(term)
+        listed = Expr(f"[{shown.text} for {heads} in {sources}]")
+        self.lines += layout.statement(listed, 2, f"{self._list(act.made)} = ")
+
+    def _list(self, values: tuple[Ref, ...]) -> str:
+        for known, name in tuple(self.renderer.lists.items()):
+            if not any(self.locals.remaining.get(v.name) for v in known if isinstance(v, Ref)):
+                del self.renderer.lists[known]
+                self.locals.reserved.discard(name)
+        name = self.locals.free("features")
+        self.locals.reserved.add(name)
+        self.renderer.lists[values] = name
+        return name
+
+    def _members(self, members: Run) -> tuple[str, str]:
+        """A variable for one member of a list, and the list."""
+        module = self.locals.free(_one_of(members.container))
+        held = self.renderer.model.hierarchy.access(self.renderer.path, members.container)
+        return module, f"{held}{members.bounds}"
 
     def _emit_append(self, term: Term, act: Append) -> None:
         if act.first:
@@ -182,6 +227,9 @@ class _Writer:
         self.renderer.lists[(*act.before, Ref(term.step.results[0]))] = name
 
 
-def _one_of(name: str) -> str:
-    """``layer`` for ``layers``."""
-    return name[:-1] if name.endswith("s") and len(name) > 2 else "layer"
+def _one_of(path: str) -> str:
+    """``layer`` for ``layers``, ``conv`` for ``conv_list``, ``block`` for ``blocks2.0``."""
+    name = next((n for n in reversed(re.split(r"[\d._]+", path)) if n not in ("", "list")), "")
+    if name.endswith("s") and len(name) > 2:
+        return name[:-1]
+    return name if path.endswith("_list") else "layer"

@@ -17,9 +17,8 @@ from prunec.ir.graph import Argument, TensorType
 
 @dataclass(frozen=True)
 class Seen:
-    """What is known of a module: class, weights by local name, operator's arguments, settings."""
+    """What is known of a module: weights by local name, operator's arguments, settings."""
 
-    cls: str
     weights: Mapping[str, TensorType]
     args: Mapping[str, Argument]
     config: Mapping[str, Argument]
@@ -296,14 +295,14 @@ def pad(cls: str, mode: str) -> Leaf:
     return Leaf(("pad",), build, frozenset({"pad", "mode", "value"}))
 
 
-def bounded(cls: str, op: str, low: float, high: float) -> Leaf:
+def bounded(cls: str, ops: str, low: float, high: float) -> Leaf:
     """ReLU6, whose operator shows its bounds."""
 
     def build(seen: Seen) -> Construct | None:
         bounds = seen.args.get("min_val", low), seen.args.get("max_val", high)
         return Construct(f"nn.{cls}") if bounds == (low, high) else None
 
-    return Leaf((op,), build, frozenset({"min_val", "max_val"}))
+    return Leaf(tuple(ops.split()), build, frozenset({"min_val", "max_val"}))
 
 
 def dropout(cls: str, op: str) -> Leaf:

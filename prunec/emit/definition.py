@@ -19,9 +19,13 @@ def run(cls: Class) -> list[str]:
     if not cls.lines and not cls.attributes:
         return []
     lines = layout.define("__init__", _signature(cls.parameters))
-    lines += [] if cls.model.chain else ["        super().__init__()"]
+    rest = list(cls.lines)
+    if cls.model.above == "nn.Module":
+        lines.append("        super().__init__()")
+    else:
+        lines += _statement(rest.pop(0), cls)
     lines += [f"        self.{name} = {name}" for name in cls.attributes]
-    for line in cls.lines:
+    for line in rest:
         lines += _statement(line, cls)
     return lines
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import cached_property
 
 from prunec.emit import modules
+from prunec.emit.construct import Construct
 from prunec.emit.expr import quote
 from prunec.emit.names import attribute
-from prunec.ir.graph import Graph, Module
+from prunec.ir.graph import Argument, Graph, Module
 
 CONTAINERS = "torch.nn.modules.container."
 
@@ -33,16 +34,31 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True)
+class Base:
+    """The torch.nn class that a user's class extends, as it is constructed.
+
+    ``weights`` are those that it makes; ``calls`` says what each operator that stands for
+    ``super().forward(x)`` is given.
+    """
+
+    construct: Construct
+    weights: frozenset[str]
+    calls: Mapping[str, Argument]
+
+
+@dataclass(frozen=True)
 class Hierarchy:
     """The modules of a graph. ``chained`` are user classes whose forward is ``nn.Sequential``'s.
 
     ``placed`` gives constants, which have no module, a full name at the module that reads them.
+    ``bases`` are the torch.nn classes that user classes extend.
     """
 
     graph: Graph
     chained: frozenset[str] = frozenset()
     leaves: frozenset[str] = frozenset()
     placed: Mapping[str, str] | None = None
+    bases: Mapping[str, Base] = field(default_factory=dict)
 
     @cached_property
     def aliases(self) -> dict[str, str]:

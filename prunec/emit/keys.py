@@ -85,6 +85,10 @@ class _Walk:
             head = self.model.hierarchy.access(path, item.path)
             made = tuple(self._define(Ref(o)) for o in boundary.outputs)
             return head, reads, made, None if call is None else self._read(call.node)
+        base = self.model.hierarchy.bases.get(path)
+        if base is not None and item.name in base.calls:
+            source = self._encode(path, base.calls[item.name])
+            return base.construct.callee, source, self._define(Ref(item.name))
         args = tuple(self._argument(path, item, k, v) for k, v in lift.spread(item).items())
         read = self._read(item)
         made = tuple(self._define(Ref(r)) for r in self.model.program.results(item))

@@ -1,15 +1,19 @@
-"""Leaves: whether a torch.nn module's calls did just what it does, and its construction."""
+"""Leaves: whether a torch.nn module's calls did just what it does, and its construction.
+
+A user's class that does what a torch.nn class does, with the same weights, counts as that class.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from prunec.emit import modules, recurrent, schema
+from prunec.emit import modules, own, recurrent, standins
 from prunec.emit.construct import Construct
 from prunec.emit.constructors import Leaf, Seen
-from prunec.emit.hierarchy import join
-from prunec.emit.tree import Region
-from prunec.ir.graph import Argument, Graph, Module, Node, Ref, ScalarType, TensorType, WeightRef
+from prunec.emit.hierarchy import is_under
+from prunec.emit.tree import Item, Region
+from prunec.ir.graph import Call, Graph, Module, Node
 
 
 def run(graph: Graph, root: Region) -> tuple[dict[str, Construct], frozenset[str]]:
@@ -23,33 +27,62 @@ def run(graph: Graph, root: Region) -> tuple[dict[str, Construct], frozenset[str
     built: dict[str, Construct] = {}
     otherwise: set[str] = set()
     for module in graph.modules:
-        if len(Seen("", _weights(graph, module), {}, {}).dtypes) > 1:
+        if len(Seen(own.types(graph, module), {}, {}).dtypes) > 1:
             continue
-        name = recurrent.find(module.cls)
-        if name is not None and module.path and recurrent.is_whole(module):
-            seen_weights = _weights(graph, module)
-            built[module.path] = recurrent.build(
-                name, Seen(name, seen_weights, {}, dict(module.config))
-            )
-            if not all(recurrent.is_own(graph, module, c) for c in calls.get(module.path, ())):
+        found = _found(graph, module, calls.get(module.path, ())) if module.path else None
+        if found is not None:
+            built[module.path], as_itself = found
+            if not as_itself:
                 otherwise.add(module.path)
-            continue
-        entry = modules.find(module.cls)
-        if entry is None or module.path == "" or not _is_whole(module, entry[1]):
-            continue
-        name, leaf = entry
-        seen = [_call(graph, module, leaf, c) for c in calls.get(module.path, ())]
-        weights = _weights(graph, module)
-        config = dict(module.config)
-        found = [None if s is None else leaf.build(Seen(name, weights, s, config)) for s in seen]
-        if found and found[0] is not None and all(f == found[0] for f in found):
-            built[module.path] = found[0]
-            continue
-        plain = leaf.build(Seen(name, weights, {}, config))
-        if plain is not None and (weights or not seen):
-            built[module.path] = plain
-            otherwise.add(module.path)
     return built, frozenset(otherwise)
+
+
+def adopt(graph: Graph, root: Region, built: dict[str, Construct]) -> Region:
+    """Make operators that use a leaf's weights as the leaf does calls of that leaf.
+
+    Where nothing called a leaf so far, its construction in ``built`` becomes what these show.
+    """
+    called = {region.path for region in root.walk()}
+    users: dict[str, list[tuple[Node, Construct]]] = {}
+    for region in root.walk():
+        for item in region.items:
+            found = None if isinstance(item, Region) else _user(graph, region.path, item, built)
+            if found is not None:
+                users.setdefault(found[0], []).append((found[1], found[2]))
+    owners: dict[str, Module] = {}
+    for path, seen in users.items():
+        same = all(construct == seen[0][1] for _, construct in seen)
+        if path not in called and same:
+            built[path] = seen[0][1]
+        if path in called or same:
+            owners.update((n.name, graph.module[path]) for n, c in seen if c == built[path])
+    return _adopted(root, owners) if owners else root
+
+
+def _found(graph: Graph, module: Module, calls: Sequence[Region]) -> tuple[Construct, bool] | None:
+    """A module's construction, if it is a leaf, and whether all calls are what it does."""
+    name = recurrent.find(module.cls)
+    if name is not None and recurrent.is_whole(module):
+        built = recurrent.build(name, Seen(own.types(graph, module), {}, dict(module.config)))
+        return built, all(recurrent.is_own(graph, module, c) for c in calls)
+    leaf = modules.find(module.cls)
+    found = None if leaf is None else _torch(graph, module, leaf, calls)
+    stand_in = standins.find(graph, module, calls) if found is None else None
+    return found if stand_in is None else (stand_in, True)
+
+
+def _torch(
+    graph: Graph, module: Module, leaf: Leaf, calls: Sequence[Region]
+) -> tuple[Construct, bool] | None:
+    """The construction of one of torch's own modules."""
+    if not _is_whole(module, leaf):
+        return None
+    found = [own.construct(graph, module, leaf, tuple(c.nodes())) for c in calls]
+    if found and found[0] is not None and all(f == found[0] for f in found):
+        return found[0], True
+    weights = own.types(graph, module)
+    plain = leaf.build(Seen(weights, {}, dict(module.config)))
+    return None if plain is None or (calls and not weights) else (plain, False)
 
 
 def _is_whole(module: Module, leaf: Leaf) -> bool:
@@ -60,69 +93,36 @@ def _is_whole(module: Module, leaf: Leaf) -> bool:
     return needed <= held and held <= set(names) and not module.children
 
 
-def _weights(graph: Graph, module: Module) -> dict[str, TensorType]:
-    full = {n: w.type for w in graph.weights for n in (w.name, *w.ties)}
-    return {local: full[join(module.path, local)] for local in module.weights}
+def _user(
+    graph: Graph, path: str, node: Node, built: Mapping[str, Construct]
+) -> tuple[str, Node, Construct] | None:
+    """The leaf whose weights an operator in ``path`` uses in the leaf's way."""
+    for owner in _owners(graph, node):
+        leaf = (
+            modules.LEAVES.get(built[owner].callee.removeprefix("nn.")) if owner in built else None
+        )
+        if leaf is None or not is_under(owner, path) or not own.follows_mode(node):
+            continue
+        found = own.construct(graph, graph.module[owner], leaf, (node,))
+        if found is not None:
+            return owner, node, found
+    return None
 
 
-def _call(
-    graph: Graph, module: Module, leaf: Leaf, region: Region
-) -> Mapping[str, Argument] | None:
-    """The arguments of the call's one operator; None where the call is not the module's own."""
-    nodes = tuple(region.nodes())
-    node = nodes[-1]
-    if schema.base(node.op) not in leaf.ops or isinstance(node.type, tuple | ScalarType):
-        return None
-    bound = dict(schema.bind(node))
-    if len(nodes) == 2 and _is_padding(module, nodes[0], bound):
-        bound[leaf.source] = nodes[0].args[0]
-    elif len(nodes) != 1:
-        return None
-    expected: set[str] = {leaf.source}
-    for argument, local in leaf.weights:
-        expected.add(argument)
-        own = WeightRef(join(module.path, local)) if local in module.weights else None
-        if not _is_weight(graph, bound.get(argument), own):
-            return None
-    rest = {k: v for k, v in bound.items() if k not in expected}
-    defaults = {p.name: p.default for p in schema.params(node.op)}
-    silent = all(k in leaf.shown or v == defaults[k] for k, v in rest.items())
-    given = isinstance(bound[leaf.source], Ref | WeightRef)
-    if not given or not silent or any(map(_has_value, rest.values())):
-        return None
-    if schema.base(node.op) == "instance_norm" and isinstance(node.type, TensorType):
-        # Without weights of its own nothing else says how many channels are left.
-        rest["num_features"] = node.type.shape[1]
-    return rest
+def _owners(graph: Graph, node: Node) -> Iterator[str]:
+    for ref in node.weight_refs():
+        weight = graph.weight[ref.name]
+        yield from (name.rpartition(".")[0] for name in (weight.name, *weight.ties))
 
 
-def _is_weight(graph: Graph, given: Argument, own: WeightRef | None) -> bool:
-    if own is None or not isinstance(given, WeightRef):
-        return given is None and own is None
-    weight = graph.weight[given.name]
-    return own.name in (weight.name, *weight.ties)
-
-
-def _is_padding(module: Module, pad: Node, bound: Mapping[str, Argument]) -> bool:
-    """Whether ``pad`` is a convolution's own (``padding_mode="reflect"``)."""
-    config = dict(module.config)
-    mode, sizes = config.get("padding_mode", "zeros"), config.get("padding")
-    if schema.base(pad.op) != "pad" or mode == "zeros" or bound.get("input") != Ref(pad.name):
-        return False
-    given = schema.bind(pad)
-    expected = _twice(sizes, given["pad"])
-    return given["mode"] == mode and given["pad"] == expected and given["value"] in (None, 0)
-
-
-def _twice(sizes: Argument, pad: Argument) -> Argument:
-    """What ``F.pad`` takes for a convolution's padding: last dimension first, both sides."""
-    assert isinstance(pad, tuple)
-    per_dim = sizes if isinstance(sizes, tuple) else (sizes,) * (len(pad) // 2)
-    return tuple(s for size in reversed(per_dim) for s in (size, size))
-
-
-def _has_value(argument: Argument) -> bool:
-    """Whether an argument depends on the call's inputs."""
-    if isinstance(argument, Iterable) and not isinstance(argument, str):
-        return any(map(_has_value, argument))
-    return isinstance(argument, Ref | WeightRef)
+def _adopted(region: Region, owners: Mapping[str, Module]) -> Region:
+    items: list[Item] = []
+    for item in region.items:
+        if isinstance(item, Region):
+            items.append(_adopted(item, owners))
+        elif item.name in owners:
+            module = owners[item.name]
+            items.append(Region(Call(module.path, module.cls), (item,)))
+        else:
+            items.append(item)
+    return replace(region, items=tuple(items))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prunec.emit.construct import Arg, Construct, Hole, Text, dtype
 from prunec.emit.expr import Expr, quote
@@ -54,7 +54,11 @@ class Constructor:
     def lines(self, path: str) -> tuple[Line, ...]:
         """The constructor of the class at a path."""
         own = (*self._weights(path), *self._children(path), *self._aliases(path), *self._ties(path))
-        return (*own, *self._frozen(path))
+        base = self.hierarchy.bases.get(path)
+        first = (
+            [] if base is None else [Line("", replace(base.construct, callee="super().__init__"))]
+        )
+        return (*first, *own, *self._frozen(path))
 
     def chain(self, path: str) -> tuple[Line, ...]:
         """The constructor of a class that is an ``nn.Sequential`` itself."""
@@ -118,7 +122,10 @@ class Constructor:
         )
 
     def _weights(self, path: str) -> Iterator[Line]:
+        base = self.hierarchy.bases.get(path)
         for local in self.graph.module[path].weights:
+            if base is not None and local in base.weights:
+                continue
             full = join(path, local)
             weight = self._owned().get(full)
             if weight is not None and weight.name == full:

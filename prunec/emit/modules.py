@@ -30,7 +30,7 @@ def _table() -> dict[str, Leaf]:
         ),
         "PReLU": Leaf(("prelu",), constructors.prelu, frozenset(), (weight,)),
         "ReLU": constructors.plain("ReLU", "relu"),
-        "ReLU6": constructors.bounded("ReLU6", "hardtanh", 0.0, 6.0),
+        "ReLU6": constructors.bounded("ReLU6", "hardtanh relu6", 0.0, 6.0),
         "Hardtanh": constructors.plain(
             "Hardtanh", "hardtanh", Setting("min_val", -1.0), Setting("max_val", 1.0)
         ),
@@ -138,9 +138,6 @@ LEAVES: Mapping[str, Leaf] = _table()
 """torch.nn classes that are one operator each, by class name."""
 
 
-def find(cls: str) -> tuple[str, Leaf] | None:
+def find(cls: str) -> Leaf | None:
     """The entry of a qualified class name, if it is one of torch's own."""
-    name = cls.rsplit(".", 1)[-1]
-    if not cls.startswith("torch.nn.modules.") or name not in LEAVES:
-        return None
-    return name, LEAVES[name]
+    return LEAVES.get(cls.rsplit(".", 1)[-1]) if cls.startswith("torch.nn.modules.") else None

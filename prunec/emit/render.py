@@ -10,7 +10,7 @@ from prunec.emit.expr import ATOM, Expr
 from prunec.emit.locals import Locals
 from prunec.emit.recurrent import Recurrence
 from prunec.emit.simplify import size_symbol
-from prunec.emit.steps import Append, Loop, Model, Term
+from prunec.emit.steps import Append, Each, Loop, Model, Term
 from prunec.emit.tree import Maybe, Region
 from prunec.ir.graph import (
     Argument,
@@ -63,7 +63,7 @@ class Renderer:
                     return Expr(f"{shown} if {node.flag} else {kept}", expr.CONDITION)
                 case Node() as node:
                     return self._operator(term, node)
-                case Loop() | Append():
+                case Loop() | Each() | Append():
                     raise AssertionError("no expression")
         finally:
             self.term = outer
@@ -142,6 +142,9 @@ class Renderer:
         return Expr("?")
 
     def _operator(self, term: Term, node: Node) -> Expr:
+        extended = self.model.hierarchy.bases.get(self.path)
+        if extended is not None and node.name in extended.calls:
+            return expr.call("super().forward", [self.show(extended.calls[node.name])])
         base = schema.base(node.op)
         chained = any(map(_is_index, term.inner.values()))
         if base in index.OPS and (base != "unsqueeze" or chained):
@@ -182,13 +185,22 @@ class Renderer:
     def _returned(self, tree: Tree) -> Expr:
         """The expression of a returned structure; a tuple goes without parentheses."""
         shown = self._structure(tree)
+        if isinstance(tree, Sequence_) and self._listed(tree.items) is not None:
+            return shown
         if isinstance(tree, Sequence_) and tree.kind == "tuple" and len(tree.items) > 1:
             text = ", ".join(i.text for i in shown.items)
             return Expr(text, shown.level, "", shown.items, "()")
         return shown
 
+    def _listed(self, items: tuple[Tree, ...]) -> str | None:
+        """The variable that holds a list of values, if one does."""
+        refs = tuple(i for i in items if isinstance(i, Ref))
+        return self.lists.get(refs) if len(refs) == len(items) else None
+
     def _structure(self, tree: Tree) -> Expr:
         match tree:
+            case Sequence_(kind=kind, items=items) if (name := self._listed(items)) is not None:
+                return expr.call("tuple", [Expr(name)]) if kind == "tuple" else Expr(name)
             case Sequence_(kind=kind, items=items):
                 return expr.display(map(self._structure, items), "()" if kind == "tuple" else "[]")
             case Dict_(items=pairs):

@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from prunec.emit import keys, leaves, tree
+from prunec.emit import keys, leaves, sequences, standins, tree
 from prunec.emit.construct import Construct
 from prunec.emit.expr import Expr
 from prunec.emit.hierarchy import CONTAINERS, Hierarchy, Kind, numbered
 from prunec.emit.simplify import Program
-from prunec.emit.steps import Model, recurrence
+from prunec.emit.steps import Model
 from prunec.emit.tree import Boundaries, Region
-from prunec.ir.graph import Ref
 
 
 @dataclass(frozen=True)
@@ -36,12 +35,20 @@ def run(program: Program, literals: Mapping[str, Expr]) -> Shaped:
     built, otherwise = leaves.run(program.graph, root)
     root = tree.dissolve(root, lambda r: r.path in otherwise)
     hierarchy = Hierarchy(program.graph, leaves=frozenset(built))
+    dissolved: set[str] = set()
     while True:
-        hierarchy = replace(hierarchy, chained=_chained(program, hierarchy, root, literals))
+        root = leaves.adopt(program.graph, root, built)
+        root = sequences.run(model_of(program, hierarchy, literals), root, dissolved)
+        hierarchy = replace(
+            hierarchy,
+            chained=_chained(program, hierarchy, root, literals),
+            bases=standins.bases(program.graph, root, built),
+        )
         model = model_of(program, hierarchy, literals)
         unwanted = {id(r) for r in _misfits(model, root)} or set(keys.unequal(model, root))
         if not unwanted:
             return Shaped(root, model, built)
+        dissolved.update(r.path for r in root.walk() if id(r) in unwanted)
         root = tree.dissolve(root, lambda r: id(r) in unwanted)  # noqa: B023
 
 
@@ -61,7 +68,7 @@ def _misfits(model: Model, root: Region) -> Iterator[Region]:
             if hierarchy.access(caller.path, region.path) is None:
                 leaf = kind is Kind.LEAF and not model.program.graph.module[region.path].weights
                 yield region if leaf or caller.path == "" else caller
-            elif (kind is Kind.SEQUENTIAL and not is_chain(model, region)) or (
+            elif (kind is Kind.SEQUENTIAL and not sequences.is_chain(model, region)) or (
                 kind in (Kind.LIST, Kind.DICT, Kind.PARAMETERS)
                 or not model.boundaries(region).outputs
             ):
@@ -83,41 +90,7 @@ def _chained(
             and numbered(module.children)
             and region.path not in hierarchy.leaves
         ):
-            verdict[region.path] = verdict.get(region.path, True) and is_chain(model, region)
+            verdict[region.path] = verdict.get(region.path, True) and sequences.is_chain(
+                model, region
+            )
     return frozenset(path for path, chain in verdict.items() if chain)
-
-
-def is_chain(model: Model, region: Region) -> bool:
-    """Whether a call hands one value through its children in turn, as ``nn.Sequential`` does."""
-    boundary = model.boundaries(region)
-    if len(boundary.arguments) != 1 or len(boundary.outputs) != 1:
-        return False
-    module = model.program.graph.module[region.path]
-    value = boundary.arguments[0]
-    called = []
-    for item in region.items:
-        if not isinstance(item, Region):
-            return False
-        inner = model.boundaries(item)
-        if inner.arguments != (value,) or len(inner.outputs) != 1:
-            return False
-        call = recurrence(model, item)
-        if call is not None and call.unpacks:
-            return False
-        value = Ref(inner.outputs[0])
-        called.append(item.path)
-    aliases = model.hierarchy.aliases
-    order = [aliases.get(p, p) for _, p in model.hierarchy.children(region.path)]
-    silent = [p for p in order if p not in called]
-    return (
-        value == Ref(boundary.outputs[0])
-        and [p for p in order if p in called] == called
-        and bool(module.children)
-        and not any(_holds_weights(model, p) for p in silent)
-    )
-
-
-def _holds_weights(model: Model, path: str) -> bool:
-    return path not in model.program.graph.module or any(
-        m.weights for m in model.hierarchy.below(path)
-    )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.emit import (
+    alike,
     body,
     classes,
     constants,
@@ -20,6 +21,7 @@ from prunec.emit import (
     layout,
     levels,
     names,
+    sequences,
     shape,
     signature,
     simplify,
@@ -100,16 +102,20 @@ def _classes(shaped: Shaped, root: str, shown: Mapping[str, Expr]) -> Iterator[C
             known.update(found.constructs)
             made.append(found)
     yield from levels.order(hierarchy, made)
-    chain = _is_sequential(shaped)
-    lines = constructor.chain("") if chain else constructor.lines("")
-    yield classes.single(Instance("", root, lines, None if chain else shaped.root, chain))
+    if _is_sequential(shaped):
+        whole = Instance("", root, constructor.chain(""), None, alike.SEQUENTIAL)
+    else:
+        whole = Instance("", root, constructor.lines(""), shaped.root)
+    yield classes.single(whole)
 
 
 def _instance(constructor: Constructor, path: str, region: Region | None) -> Instance:
     base = levels.base(constructor.hierarchy, path)
     if path in constructor.hierarchy.chained:
-        return Instance(path, base, constructor.chain(path), None, chain=True)
-    return Instance(path, base, constructor.lines(path), region)
+        return Instance(path, base, constructor.chain(path), None, alike.SEQUENTIAL)
+    extended = constructor.hierarchy.bases.get(path)
+    above = "nn.Module" if extended is None else extended.construct.callee
+    return Instance(path, base, constructor.lines(path), region, above)
 
 
 def first_calls(root: Region) -> dict[str, Region]:
@@ -121,8 +127,7 @@ def first_calls(root: Region) -> dict[str, Region]:
 
 
 def _class(shaped: Shaped, cls: Class) -> str:
-    kind = "Sequential" if cls.model.chain else "Module"
-    lines = [f"class {cls.name}(nn.{kind}):"]
+    lines = [f"class {cls.name}({cls.model.above}):"]
     made = definition.run(cls)
     lines += made
     if cls.region is not None:
@@ -143,7 +148,7 @@ def _is_sequential(shaped: Shaped) -> bool:
         bool(plain)
         and numbered(graph.module[""].children)
         and names == [("input", True, False)]
-        and shape.is_chain(shaped.model, shaped.root)
+        and sequences.is_chain(shaped.model, shaped.root)
     )
 
 

@@ -13,23 +13,17 @@ class MultiheadAttention(nn.Module):
         self.out_proj = nn.Linear(8, 8)
 
     def forward(self, x, memory):
-        x = x.transpose(1, 0)
-        memory = memory.transpose(1, 0)
+        x = x.transpose(0, 1)
+        memory = memory.transpose(0, 1)
         y1, y2 = self.in_proj_weight.split((8, 16))
         y3, y4 = self.in_proj_bias.split((8, 16))
         q = F.linear(x, y1, y3)
-        x = F.linear(memory, y2, y4).unflatten(-1, (2, 8)).unsqueeze(0)
-        k, v = x.transpose(0, -2).squeeze(-2).contiguous().unbind()
-        q = q.view(5, x.shape[2] * 2, 4).transpose(0, 1)
-        k = k.view(7, x.shape[2] * 2, 4).transpose(0, 1)
-        v = v.view(7, x.shape[2] * 2, 4).transpose(0, 1)
-        q = q.unflatten(0, (x.shape[2], -1))
-        k = k.unflatten(0, (x.shape[2], -1))
-        v = v.unflatten(0, (x.shape[2], -1))
-        x = F.scaled_dot_product_attention(q, k, v).permute(2, 0, 1, 3)
-        x = x.reshape(x.shape[1] * 5, 8)
-        x = F.linear(x, self.out_proj.weight, self.out_proj.bias)
-        return x.unflatten(0, (5, -1)).transpose(1, 0)
+        k, v = F.linear(memory, y2, y4).chunk(2, -1)
+        q = q.unflatten(2, (2, -1)).permute(1, 2, 0, 3)
+        k = k.unflatten(2, (2, -1)).permute(1, 2, 0, 3)
+        v = v.unflatten(2, (2, -1)).permute(1, 2, 0, 3)
+        x = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        return self.out_proj(x)
 
 
 class Slim(nn.Module):

@@ -6,14 +6,18 @@ from torch import nn
 class Block(nn.Module):
     def __init__(self, in_channels, channels, stride=1, shortcut=False):
         super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride=stride, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(
+            in_channels, channels, 3, stride=stride, padding=1, bias=False
+        )
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels)
         self.relu = nn.ReLU()
         self.shortcut = nn.Identity()
         if shortcut:
-            self.shortcut = nn.Conv2d(in_channels, channels, 1, stride=stride, bias=False)
+            self.shortcut = nn.Conv2d(
+                in_channels, channels, 1, stride=stride, bias=False
+            )
 
     def forward(self, x):
         y = self.relu(self.bn1(self.conv1(x)))
