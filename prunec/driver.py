@@ -150,8 +150,17 @@ def compile(job: Job) -> Compiled:
     module = emit.load(source, repaired, name)
     subject = planned.model.subject
     slim = Slim(
-        name, source, module, shrunk.graph, repaired, subject.module, subject.args, subject.kwargs
+        name,
+        source,
+        module,
+        shrunk.graph,
+        repaired,
+        subject.module,
+        subject.args,
+        subject.kwargs,
+        planned.renumbered,
     )
+    made = formats.run(job.spec.formats, slim)
     files = artifact.build(
         job,
         planned.model.traced,
@@ -160,9 +169,14 @@ def compile(job: Job) -> Compiled:
         source=source,
         weights=repaired,
         renumbered=planned.renumbered,
-        more=formats.run(job.spec.formats, slim),
+        more=made.files,
     )
-    found = replace(report(planned), accuracy=_accuracy(job, planned.model, module))
+    found = report(planned)
+    found = replace(
+        found,
+        accuracy=_accuracy(job, planned.model, module),
+        diagnostics=(*found.diagnostics, *made.notes),
+    )
     if job.check:
         claim = Claim(removed, module, files, job.spec.formats)
         checks = proof.run(subject, planned.model.traced, claim, job.stage)

@@ -6,14 +6,23 @@ case of `prunec.proof`, which proves them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import assert_never
 
 from prunec.diagnostics import Diagnostic, InternalError, PruneError
-from prunec.formats import onnx
+from prunec.formats import huggingface, onnx
 from prunec.formats.slim import Slim as Slim
-from prunec.spec import Format, Onnx
+from prunec.spec import Format, HuggingFace, Onnx
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """The files of all formats, by name, and what the user should know of them."""
+
+    files: Mapping[str, bytes]
+    notes: tuple[Diagnostic, ...] = ()
 
 
 def check_installed(formats: Sequence[Format]) -> None:
@@ -27,25 +36,29 @@ def check_installed(formats: Sequence[Format]) -> None:
         raise PruneError(*faults)
 
 
-def run(formats: Sequence[Format], slim: Slim) -> dict[str, bytes]:
-    """The files of all formats, by name.
+def run(formats: Sequence[Format], slim: Slim) -> Made:
+    """The files of all formats.
 
     Raises:
         PruneError: P07xx where a format cannot say what the model does.
     """
-    made: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
+    notes: list[Diagnostic] = []
     for form in formats:
-        files = _files(form, slim)
-        if made.keys() & files.keys():
-            raise InternalError(f"two formats write {sorted(made.keys() & files.keys())}")
-        made |= files
-    return made
+        made = _made(form, slim)
+        if made.files.keys() & files.keys():
+            raise InternalError(f"two formats write {sorted(made.files.keys() & files.keys())}")
+        files |= made.files
+        notes += made.notes
+    return Made(files, tuple(notes))
 
 
-def _files(form: Format, slim: Slim) -> dict[str, bytes]:
+def _made(form: Format, slim: Slim) -> Made:
     match form:
         case Onnx():
-            return onnx.run(form, slim)
+            return Made(onnx.run(form, slim))
+        case HuggingFace():
+            return Made(*huggingface.run(slim))
         case _:
             assert_never(form)
 

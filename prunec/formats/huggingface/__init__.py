@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from prunec.diagnostics import Diagnostic
 from prunec.emit import files
 from prunec.formats.huggingface import config, modeling, stock
 from prunec.formats.huggingface.stock import Stock
@@ -16,26 +17,34 @@ from prunec.formats.slim import Slim
 CONFIG, WEIGHTS, MODELING = "config.json", "model.safetensors", "modeling_slim"
 
 
-def run(slim: Slim) -> tuple[dict[str, bytes], str]:
-    """The files by name, and what reads them, for the report.
+def run(slim: Slim) -> tuple[dict[str, bytes], tuple[Diagnostic, ...]]:
+    """The files by name, and P0725 where transformers' own class does not do.
 
     Raises:
-        PruneError: P0723 for a model whose parts have names that transformers takes for its own.
+        PruneError: P0724 for a model whose parts have names that transformers takes for its own.
     """
     modeling.check_names(slim.module)
     found = stock.run(slim)
-    cls = type(slim.original).__name__
     if isinstance(found, Stock):
         tensors = {found.names.get(name, name): t for name, t in _state(slim).items()}
         made = {CONFIG: config.text(found.fields), WEIGHTS: files.weights_bytes(tensors)}
-        return made, f"it is a {cls} of transformers"
+        return made, ()
     kind = config.model_type(slim.class_name)
     made = {
         CONFIG: config.text({**found.fields, **_own(slim, kind)}),
         WEIGHTS: files.weights_bytes({**_state(slim), **_hidden(slim)}),
         f"{MODELING}.py": modeling.run(slim, why=found.why, model_type=kind).encode(),
     }
-    return made, f"trust_remote_code is needed: {found.why}"
+    return made, (_note(found.why),)
+
+
+def _note(why: str) -> Diagnostic:
+    return Diagnostic(
+        "P0725",
+        f"no class of transformers is the slim model: {why}",
+        help="load it with `trust_remote_code=True`",
+        severity="note",
+    )
 
 
 def _own(slim: Slim, model_type: str) -> config.Config:

@@ -74,7 +74,7 @@ def check_names(module: nn.Module) -> None:
     """Refuse parts of a model that would be in the way of what ``PreTrainedModel`` has itself.
 
     Raises:
-        PruneError: P0723.
+        PruneError: P0724.
     """
     base = config.transformers().PreTrainedModel
     own = (*module._modules, *module._parameters, *module._buffers)
@@ -82,7 +82,7 @@ def check_names(module: nn.Module) -> None:
     if taken:
         raise PruneError(
             Diagnostic(
-                "P0723",
+                "P0724",
                 f"`{taken[0]}` of the model has the name of something that transformers' "
                 "`PreTrainedModel` has itself",
                 help="rename it in the model, or leave `huggingface` out",
