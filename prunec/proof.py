@@ -15,7 +15,17 @@ from typing import assert_never
 from torch import Tensor, nn
 
 from prunec import trace
-from prunec.check import Removed, clean_room, fidelity, onnx_file, pretrained, renumbered, state, stress, twin
+from prunec.check import (
+    Removed,
+    clean_room,
+    fidelity,
+    onnx_file,
+    pretrained,
+    renumbered,
+    state,
+    stress,
+    twin,
+)
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.graph import Graph
 from prunec.prepare import Stage, Subject, quiet
@@ -122,9 +132,9 @@ def _format(
             alone = pretrained.run(
                 folder, graph, claim.removed, claim.slim, example, tolerance=form.tolerance
             )
-            figures = f"{alone.call}, relative error {alone.max_error:.0e} (<= {form.tolerance:.0e})"
+            error = f"relative error {alone.max_error:.0e} (<= {form.tolerance:.0e})"
             name = "transformers loads the slim model"
-            return Check(name, alone.passed, figures), alone.diagnostics
+            return Check(name, alone.passed, f"{alone.call}, {error}"), alone.diagnostics
         case _:
             assert_never(form)
 

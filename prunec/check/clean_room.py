@@ -129,9 +129,7 @@ def start(
             process.wait()
 
 
-def prepare(
-    scratch: Path, files: dict[str, Path], graph: Graph, example: Sequence[Tensor]
-) -> Path:
+def prepare(scratch: Path, files: dict[str, Path], graph: Graph, example: Sequence[Tensor]) -> Path:
     """Write the job and its inputs into a folder; the job's path."""
     named = zip(graph.inputs, example, strict=True)
     tensors = {given.name: tensor.detach().clone().contiguous() for given, tensor in named}
@@ -151,8 +149,9 @@ def prepare(
 
 
 def spawn(job: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-    """Do the job in a process of its own, with ``env`` added to this one's environment; what it says
-    goes to files, which never fill up.
+    """Do the job in a process of its own; what it says goes to files, which never fill up.
+
+    ``env`` is added to the environment of this process.
     """
     command = [sys.executable, "-I", "-B", str(Path(room.__file__).resolve()), str(job)]
     with (job.parent / ERRORS).open("w", encoding="utf-8") as errors:

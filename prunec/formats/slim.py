@@ -17,8 +17,8 @@ class Slim:
     """The slim model, and an example of its inputs.
 
     ``module`` is built from ``source``, in eval mode; ``graph`` and ``weights`` are the slim ones;
-    ``original`` is the model, or the part of one, that was compiled. ``renumbered`` are inputs whose
-    integers are renumbered, with those that are kept.
+    ``original`` is the model, or the part of one, that was compiled. ``renumbered`` are inputs
+    whose integers are renumbered, with those that are kept.
     """
 
     class_name: str

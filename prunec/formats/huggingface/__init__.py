@@ -30,8 +30,10 @@ def run(slim: Slim) -> tuple[dict[str, bytes], tuple[Diagnostic, ...]]:
         made = {CONFIG: config.text(found.fields), WEIGHTS: files.weights_bytes(tensors)}
         return made, ()
     kind = config.model_type(slim.class_name)
+    usual = config.usual()
+    told = {k: v for k, v in found.fields.items() if k not in usual or usual[k] != v}
     made = {
-        CONFIG: config.text({**found.fields, **_own(slim, kind)}),
+        CONFIG: config.text({**told, **_own(slim, kind)}),
         WEIGHTS: files.weights_bytes({**_state(slim), **_hidden(slim)}),
         f"{MODELING}.py": modeling.run(slim, why=found.why, model_type=kind).encode(),
     }
@@ -54,7 +56,7 @@ def _own(slim: Slim, model_type: str) -> config.Config:
     places = {"AutoConfig": f"{MODELING}.{slim.class_name}Config"}
     return {
         "architectures": [cls],
-        "auto_map": places | {auto: f"{MODELING}.{cls}" for auto in autos},
+        "auto_map": places | dict.fromkeys(autos, f"{MODELING}.{cls}"),
         "dtype": config.dtype(dict(slim.module.named_parameters())),
         "model_type": model_type,
         "tie_word_embeddings": bool(modeling.ties(slim.graph, slim.module)),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, TypeAlias
 
@@ -24,6 +25,18 @@ TOKEN = re.compile(r".*_token_id")
 def transformers() -> Any:
     """The package, which is optional."""
     return importlib.import_module("transformers")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let transformers warn of nothing: what is built is tried, not used."""
+    logging = importlib.import_module("transformers.utils.logging")
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def of(model: nn.Module) -> Any | None:
@@ -84,6 +97,11 @@ def dtype(tensors: Mapping[str, Tensor]) -> str:
 def text(found: Mapping[str, Any]) -> bytes:
     """The file."""
     return (json.dumps(found, indent=2, sort_keys=True) + "\n").encode()
+
+
+def usual() -> Config:
+    """The fields that every configuration has, with their defaults."""
+    return fields(transformers().PreTrainedConfig())
 
 
 def model_type(class_name: str) -> str:

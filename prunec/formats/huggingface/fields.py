@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
+from prunec.formats.huggingface import config
 from prunec.formats.huggingface.config import Config
 
 Shape: TypeAlias = tuple[int, ...]
@@ -52,12 +53,14 @@ class Fitted:
     """Fields that were fitted to shapes.
 
     ``uneven`` are fields that would need several values, with these; ``names`` gives the new names
-    of weights that stand behind layers that are gone.
+    of weights that stand behind layers that are gone; ``guessed`` are fields that others could
+    stand in for.
     """
 
     fields: Config
     uneven: Mapping[Path, tuple[int, ...]] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
+    guessed: frozenset[Path] = frozenset()
 
 
 def shapes(cls: Any, kind: Any, fields: Config) -> Shapes:
@@ -67,12 +70,17 @@ def shapes(cls: Any, kind: Any, fields: Config) -> Shapes:
         Unfit: the class does not take these fields.
     """
     try:
-        with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        with config.quiet(), torch.device("meta"), torch.random.fork_rng(devices=[]):
             model: nn.Module = cls(kind.from_dict(copy.deepcopy(fields)))
         return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     except Exception as error:  # the class may raise anything
-        said = (str(error).strip() or type(error).__name__).splitlines()
-        raise Unfit(said[-1].strip()) from error
+        raise Unfit(last_line(error)) from error
+
+
+def last_line(error: Exception) -> str:
+    """What an error says, in one line without a full stop."""
+    said = (str(error).strip() or type(error).__name__).splitlines()
+    return said[-1].strip().rstrip(".")
 
 
 def candidates(cls: Any, kind: Any, original: Config, wanted: Shapes) -> Iterator[Fitted]:
@@ -97,13 +105,27 @@ def candidates(cls: Any, kind: Any, original: Config, wanted: Shapes) -> Iterato
             _set(fields, path, sizes.pop())
         elif len(sizes) > 1:
             uneven[path] = tuple(sorted(sizes))
-    options = [list(_heads(probe, path, wanted)) for path, _ in probe.named(HEADS)]
+    options: list[list[dict[Path, int]]] = []
+    for path, _ in probe.named(HEADS):
+        found, several = _heads(probe, path, wanted)
+        options.append([*found, {}])
+        uneven |= several
     for chosen in itertools.islice(itertools.product(*options), MOST):
-        made = copy.deepcopy(fields)
+        made, guessed = copy.deepcopy(fields), dict[Path, int]()
         for changes in chosen:
-            for path, value in changes.items():
-                _set(made, path, value)
-        yield Fitted(made, uneven, names)
+            guessed |= changes
+        for path, value in guessed.items():
+            _set(made, path, value)
+        yield Fitted(made, uneven, names, frozenset(guessed))
+
+
+def leaves(fields: Config, at: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Every field, also those of configurations of parts, with its place."""
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*at, name))
+        else:
+            yield (*at, name), value
 
 
 class Probe:
@@ -117,7 +139,7 @@ class Probe:
         """The fields of these names that hold a number, or none yet."""
         return [
             (path, value)
-            for path, value in _leaves(self.fields)
+            for path, value in leaves(self.fields)
             if path[-1] in wanted and (value is None or type(value) is int)
         ]
 
@@ -197,47 +219,48 @@ def _cut(fields: Config, path: Path, kept: Iterable[int]) -> dict[Path, list[Any
     }
 
 
-def _heads(probe: Probe, path: Path, wanted: Shapes) -> Iterator[dict[Path, int]]:
-    """Numbers of heads, of key heads, and widths of a head, that fit the projections' sizes."""
+def _heads(
+    probe: Probe, path: Path, wanted: Shapes
+) -> tuple[list[dict[Path, int]], dict[Path, tuple[int, ...]]]:
+    """Numbers of heads and of key heads, and widths of a head, that fit the projections' sizes; or
+    the numbers, where there would have to be several.
+    """
     level, at = _get(probe.fields, path[:-1]), path[:-1]
     heads, keys = level[path[-1]], level.get(KEY_HEADS)
     name = next((n for n in HEAD_WIDTHS if level.get(n)), HEAD_WIDTHS[0])
     width = level.get(name) or (level.get("hidden_size") or 0) // (heads or 1)
     if not heads or not width or (keys is None and name not in level):
-        yield {}
-        return
-    fixed: dict[Path, int] = {(*at, name): width}
-    own = probe.doubled({**fixed, path: 2 * heads})
-    queries = _ratios(probe, own, wanted)
-    others: set[tuple[str, int]] = set()
+        return [], {}
+    own = probe.doubled({(*at, name): width, path: 2 * heads})
+    left = {path: _shares(probe, own, wanted, heads)}
     if keys is not None:
-        both = {**fixed, path: 2 * heads, (*at, KEY_HEADS): 2 * keys}
-        others = probe.doubled(both) - own
-    total = heads * width
-    for a in queries:
-        for b in _ratios(probe, others, wanted) or [a]:
-            for size in dict.fromkeys((width, a * total // heads)):
-                counts = {path: a * total / size}
-                counts |= {} if keys is None else {(*at, KEY_HEADS): b * keys * width / size}
-                if size >= 1 and all(c == int(c) and c >= 1 for c in counts.values()):
-                    yield {(*at, name): int(size), **{p: int(c) for p, c in counts.items()}}
-    yield {}
+        both = {(*at, name): width, path: 2 * heads, (*at, KEY_HEADS): 2 * keys}
+        shared = _shares(probe, probe.doubled(both) - own, wanted, keys)
+        left[(*at, KEY_HEADS)] = shared or {keys * s / heads for s in left[path]}
+    several = {p: tuple(sorted(map(int, counts))) for p, counts in left.items() if len(counts) > 1}
+    if several or not left[path]:
+        return [], several
+    counts = {p: found.pop() for p, found in left.items()}
+    return list(_divided(counts, (*at, name), width, heads)), {}
 
 
-def _ratios(
-    probe: Probe, places: Iterable[tuple[str, int]], wanted: Shapes
-) -> list[float]:
-    """How much of their size is left at some places."""
-    found = {wanted[n][d] / probe.base[n][d] for n, d in places if d < len(wanted.get(n, ()))}
-    return sorted(found)
+def _divided(
+    counts: Mapping[Path, float], place: Path, width: int, heads: int
+) -> Iterator[dict[Path, int]]:
+    """As many heads as fit at their width, or else narrower ones; ``counts`` are at their width."""
+    first = next(iter(counts.values()))
+    for size in dict.fromkeys((float(width), first * width / heads)):
+        found = {place: size, **{path: count * width / size for path, count in counts.items()}}
+        if all(value >= 1 and value == int(value) for value in found.values()):
+            yield {path: int(value) for path, value in found.items()}
 
 
-def _leaves(fields: Config, at: Path = ()) -> Iterator[tuple[Path, Any]]:
-    for name, value in fields.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, (*at, name))
-        else:
-            yield (*at, name), value
+def _shares(
+    probe: Probe, places: Iterable[tuple[str, int]], wanted: Shapes, whole: int
+) -> set[float]:
+    """How much of a number is left, going by the sizes at some places."""
+    at = ((n, d) for n, d in places if d < len(wanted.get(n, ())))
+    return {whole * wanted[n][d] / probe.base[n][d] for n, d in at}
 
 
 def _get(fields: Config, path: Path) -> Config:

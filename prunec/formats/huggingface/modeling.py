@@ -26,11 +26,11 @@ SET = frozenset(
     | {"all_tied_weights_keys", "warnings_issued"}
 )
 """What every ``PreTrainedModel`` sets."""
-BUFFERS = '''\
+BUFFERS = """\
         # A model is built without values: every buffer comes from the file.
         for module in self.modules():
             for name, buffer in module.named_buffers(recurse=False):
-                module.register_buffer(name, buffer)'''
+                module.register_buffer(name, buffer)"""
 
 
 def run(slim: Slim, *, why: str, model_type: str) -> str:

@@ -50,7 +50,7 @@ def run(slim: Slim) -> Stock | Other:
         found = list(fields.candidates(cls, type(original), own, _shapes(slim.module)))
     except Unfit as error:
         return Other(f"{cls.__name__} cannot be built without values: {error}", own)
-    known = _known(found[0])
+    known = _known(own, found[0])
     if not cls.__module__.startswith("transformers.") or not config.auto_classes(cls.__name__):
         return Other(f"transformers does not find a class {cls.__name__} by its name", known)
     if found[0].uneven:
@@ -72,14 +72,23 @@ def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
-def _known(fitted: Fitted) -> Config:
-    """The fields without those that would need several values."""
+def _known(own: Config, fitted: Fitted) -> Config:
+    """The fields without those that need several values, or that others could stand in for."""
+    known = dict(fields.leaves(own))
+    levels = {path[:-1] for path in fitted.uneven}
+
+    def holds(path: fields.Path, value: Any) -> bool:
+        if path in fitted.uneven:
+            return False
+        if path in fitted.guessed:
+            return bool(value == known.get(path))
+        return path[-1] not in fields.HEADS or path[:-1] not in levels
 
     def walk(found: Config, at: fields.Path) -> Config:
         return {
             name: walk(value, (*at, name)) if isinstance(value, dict) else value
             for name, value in found.items()
-            if (*at, name) not in fitted.uneven
+            if isinstance(value, dict) or holds((*at, name), value)
         }
 
     return walk(fitted.fields, ())
@@ -87,10 +96,12 @@ def _known(fitted: Fitted) -> Config:
 
 def _written(slim: Slim, cls: Any, kind: Any, fitted: Fitted) -> Config:
     """What the class itself would save."""
-    found = kind.from_dict(fitted.fields)
+    with config.quiet():
+        found = kind.from_dict(fitted.fields)
     found.architectures = [cls.__name__]
     found.dtype = config.dtype(dict(slim.module.named_parameters()))
-    return config.clean(json.loads(found.to_json_string()))
+    written: Config = config.clean(json.loads(found.to_json_string()))
+    return written
 
 
 def _unlike(slim: Slim, cls: Any, kind: Any, fitted: Fitted) -> str | None:
@@ -106,18 +117,18 @@ def _unlike(slim: Slim, cls: Any, kind: Any, fitted: Fitted) -> str | None:
     for weight, shape in wanted.items():
         if given[weight] != shape:
             return f"`{weight}` is {list(shape)}, and {list(given[weight])} in {name}"
-    with torch.random.fork_rng(devices=[]):
+    with config.quiet(), torch.random.fork_rng(devices=[]):
         stock: nn.Module = cls(kind.from_dict(fitted.fields))
     own = dict(stock.named_parameters(remove_duplicate=False))
     for one, two in modeling.ties(slim.graph, slim.module).items():
         if own[fitted.names.get(one, one)] is not own[fitted.names.get(two, two)]:
             return f"`{one}` and `{two}` are one weight, and two in {name}"
     try:
-        error = _distance(slim, stock, fitted.names)
+        distance = _distance(slim, stock, fitted.names)
     except Exception as raised:  # the class may raise anything
-        return f"{name} in these sizes does not run: {str(raised).strip().splitlines()[-1:]}"
-    if error > compare.TOLERANCE:
-        return f"{name} in these sizes returns something else (relative error {error:.0e})"
+        return f"{name} does not run in these sizes: {fields.last_line(raised)}"
+    if not distance <= compare.TOLERANCE:
+        return f"{name} in these sizes returns something else (relative error {distance:.0e})"
     return None
 
 
