@@ -74,3 +74,11 @@ def _missing(formats: Sequence[Format]) -> Iterator[Diagnostic]:
                 span=form.span,
                 help=f'pip install "prunec[{form.name}]"',
             )
+        elif isinstance(form, HuggingFace) and (said := huggingface.unusable()):
+            yield Diagnostic(
+                "P0721",
+                "the format `huggingface` needs transformers 5 or later, and this one does not do",
+                span=form.span,
+                notes=(said,),
+                help='pip install "prunec[huggingface]"',
+            )

@@ -29,15 +29,26 @@ def run(slim: Slim) -> tuple[dict[str, bytes], tuple[Diagnostic, ...]]:
         tensors = {found.names.get(name, name): t for name, t in _state(slim).items()}
         made = {CONFIG: config.text(found.fields), WEIGHTS: files.weights_bytes(tensors)}
         return made, ()
+    why = None if config.of(slim.original) is None else found.why
     kind = config.model_type(slim.class_name)
     usual = config.usual()
     told = {k: v for k, v in found.fields.items() if k not in usual or usual[k] != v}
     made = {
         CONFIG: config.text({**told, **_own(slim, kind)}),
         WEIGHTS: files.weights_bytes({**_state(slim), **_hidden(slim)}),
-        f"{MODELING}.py": modeling.run(slim, why=found.why, model_type=kind).encode(),
+        f"{MODELING}.py": modeling.run(slim, why=why, model_type=kind).encode(),
     }
     return made, (_note(found.why),)
+
+
+def unusable() -> str:
+    """What is wrong with the transformers that is installed; nothing if it will do."""
+    try:
+        found = config.transformers()
+        _ = found.PreTrainedConfig, found.PreTrainedModel
+    except Exception as error:  # it imports much that may not fit together
+        return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    return ""
 
 
 def _note(why: str) -> Diagnostic:

@@ -52,9 +52,9 @@ class Unfit(Exception):
 class Fitted:
     """Fields that were fitted to shapes.
 
-    ``uneven`` are fields that would need several values, with these; ``names`` gives the new names
-    of weights that stand behind layers that are gone; ``guessed`` are fields that others could
-    stand in for.
+    ``uneven`` are fields that would need several values, with these if they are known; ``names``
+    gives the new names of weights that stand behind layers that are gone; ``guessed`` are fields
+    that others could stand in for.
     """
 
     fields: Config
@@ -223,7 +223,7 @@ def _heads(
     probe: Probe, path: Path, wanted: Shapes
 ) -> tuple[list[dict[Path, int]], dict[Path, tuple[int, ...]]]:
     """Numbers of heads and of key heads, and widths of a head, that fit the projections' sizes; or
-    the numbers, where there would have to be several.
+    the fields that would need several values.
     """
     level, at = _get(probe.fields, path[:-1]), path[:-1]
     heads, keys = level[path[-1]], level.get(KEY_HEADS)
@@ -237,9 +237,9 @@ def _heads(
         both = {(*at, name): width, path: 2 * heads, (*at, KEY_HEADS): 2 * keys}
         shared = _shares(probe, probe.doubled(both) - own, wanted, keys)
         left[(*at, KEY_HEADS)] = shared or {keys * s / heads for s in left[path]}
-    several = {p: tuple(sorted(map(int, counts))) for p, counts in left.items() if len(counts) > 1}
+    several = [p for p, found in left.items() if len(found) > 1]
     if several or not left[path]:
-        return [], several
+        return [], dict.fromkeys(several, ())
     counts = {p: found.pop() for p, found in left.items()}
     return list(_divided(counts, (*at, name), width, heads)), {}
 

@@ -27,14 +27,14 @@ SET = frozenset(
 )
 """What every ``PreTrainedModel`` sets."""
 BUFFERS = """\
-        # A model is built without values: every buffer comes from the file.
+        # It is built on the meta device, so every buffer has to come from the file.
         for module in self.modules():
             for name, buffer in module.named_buffers(recurse=False):
                 module.register_buffer(name, buffer)"""
 
 
-def run(slim: Slim, *, why: str, model_type: str) -> str:
-    """The source of the file. ``why`` says why transformers' own class does not do."""
+def run(slim: Slim, *, why: str | None, model_type: str) -> str:
+    """The source of the file. ``why`` says why transformers' own class, if any, does not do."""
     graph, name = slim.graph, slim.class_name
     returned = _outputs(graph.output)
     taken = {"PreTrainedConfig", "PreTrainedModel", *(cls for _, cls in returned.values())}
@@ -42,7 +42,7 @@ def run(slim: Slim, *, why: str, model_type: str) -> str:
     loads = [BUFFERS] if _hidden(slim.module) else []
     body = [
         *(line for line in slim.source.partition("\n\n")[0].splitlines()),
-        names.comment(f"Transformers' own class does not do: {why}."),
+        *([] if why is None else [names.comment(f"Not transformers' own class: {why}.")]),
         "",
         *_imports(returned),
         "",

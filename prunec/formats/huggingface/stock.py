@@ -44,7 +44,7 @@ def run(slim: Slim) -> Stock | Other:
     """
     original, cls = config.of(slim.original), type(slim.original)
     if original is None:
-        return Other("the original has no configuration of transformers", {})
+        return Other("the original is none of its models", {})
     own = config.renumbered(config.fields(original), slim.renumbered)
     try:
         found = list(fields.candidates(cls, type(original), own, _shapes(slim.module)))
@@ -54,9 +54,7 @@ def run(slim: Slim) -> Stock | Other:
     if not cls.__module__.startswith("transformers.") or not config.auto_classes(cls.__name__):
         return Other(f"transformers does not find a class {cls.__name__} by its name", known)
     if found[0].uneven:
-        path, sizes = next(iter(found[0].uneven.items()))
-        shown = " and ".join(map(str, sizes))
-        return Other(f"{cls.__name__} has one {'.'.join(path)}, not {shown}", known)
+        return Other(f"{cls.__name__} has one {_several(found[0])}", known)
     if len({p.dtype for p in slim.module.parameters()}) > 1:
         return Other("its parameters are of several dtypes", known)
     reasons = []
@@ -70,6 +68,12 @@ def run(slim: Slim) -> Stock | Other:
 
 def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def _several(fitted: Fitted) -> str:
+    path, sizes = next(iter(fitted.uneven.items()))
+    shown = " and ".join(map(str, sizes))
+    return f"{'.'.join(path)}, not {shown}" if sizes else f"{'.'.join(path)} for all attention"
 
 
 def _known(own: Config, fitted: Fitted) -> Config:
