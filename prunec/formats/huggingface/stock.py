@@ -50,7 +50,7 @@ def run(slim: Slim) -> Stock | Other:
         found = list(fields.candidates(cls, type(original), own, _shapes(slim.module)))
     except Unfit as error:
         return Other(f"{cls.__name__} cannot be built without values: {error}", own)
-    known = _known(own, found[0])
+    known = _known(own, found)
     if not cls.__module__.startswith("transformers.") or not config.auto_classes(cls.__name__):
         return Other(f"transformers does not find a class {cls.__name__} by its name", known)
     if found[0].uneven:
@@ -76,26 +76,27 @@ def _several(fitted: Fitted) -> str:
     return f"{'.'.join(path)}, not {shown}" if sizes else f"{'.'.join(path)} for all attention"
 
 
-def _known(own: Config, fitted: Fitted) -> Config:
+def _known(own: Config, found: Sequence[Fitted]) -> Config:
     """The fields without those that need several values, or that others could stand in for."""
-    known = dict(fields.leaves(own))
-    levels = {path[:-1] for path in fitted.uneven}
+    first = found[0]
+    given = [dict(fields.leaves(own)), *(dict(fields.leaves(f.fields)) for f in found)]
+    levels = {path[:-1] for path in first.uneven}
 
-    def holds(path: fields.Path, value: Any) -> bool:
-        if path in fitted.uneven:
+    def holds(path: fields.Path) -> bool:
+        if path in first.uneven:
             return False
-        if path in fitted.guessed:
-            return bool(value == known.get(path))
+        if any(path in fitted.guessed for fitted in found):
+            return len({values.get(path) for values in given}) == 1
         return path[-1] not in fields.HEADS or path[:-1] not in levels
 
     def walk(found: Config, at: fields.Path) -> Config:
         return {
             name: walk(value, (*at, name)) if isinstance(value, dict) else value
             for name, value in found.items()
-            if isinstance(value, dict) or holds((*at, name), value)
+            if isinstance(value, dict) or holds((*at, name))
         }
 
-    return walk(fitted.fields, ())
+    return walk(first.fields, ())
 
 
 def _written(slim: Slim, cls: Any, kind: Any, fitted: Fitted) -> Config:
