@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import textwrap
 from collections.abc import Iterator, Mapping
 
 from torch import nn
@@ -42,7 +43,7 @@ def run(slim: Slim, *, why: str | None, model_type: str) -> str:
     loads = [BUFFERS] if _hidden(slim.module) else []
     body = [
         *(line for line in slim.source.partition("\n\n")[0].splitlines()),
-        *([] if why is None else [names.comment(f"Not transformers' own class: {why}.")]),
+        *([] if why is None else [_comment(f"Not transformers' own class: {why}.")]),
         "",
         *_imports(returned),
         "",
@@ -88,6 +89,10 @@ def check_names(module: nn.Module) -> None:
                 help="rename it in the model, or leave `huggingface` out",
             )
         )
+
+
+def _comment(text: str) -> str:
+    return names.comment("\n".join(textwrap.wrap(text, layout.WIDTH - 2)))
 
 
 def wrapper(class_name: str) -> str:
