@@ -58,7 +58,7 @@ def _made(form: Format, slim: Slim) -> Made:
         case Onnx():
             return Made(onnx.run(form, slim))
         case HuggingFace():
-            return Made(*huggingface.run(slim))
+            return Made(*huggingface.run(slim, form.tolerance))
         case _:
             assert_never(form)
 

@@ -17,14 +17,14 @@ from prunec.formats.slim import Slim
 CONFIG, WEIGHTS, MODELING = "config.json", "model.safetensors", "modeling_slim"
 
 
-def run(slim: Slim) -> tuple[dict[str, bytes], tuple[Diagnostic, ...]]:
+def run(slim: Slim, tolerance: float) -> tuple[dict[str, bytes], tuple[Diagnostic, ...]]:
     """The files by name, and P0725 where transformers' own class does not do.
 
     Raises:
         PruneError: P0724 for a model whose parts have names that transformers takes for its own.
     """
     modeling.check_names(slim.module)
-    found = stock.run(slim)
+    found = stock.run(slim, tolerance)
     if isinstance(found, Stock):
         tensors = {found.names.get(name, name): t for name, t in _state(slim).items()}
         made = {CONFIG: config.text(found.fields), WEIGHTS: files.weights_bytes(tensors)}

@@ -26,7 +26,7 @@ Path: TypeAlias = tuple[str, ...]
 
 WIDTHS = frozenset(
     """vocab_size hidden_size n_embd d_model dim embedding_size intermediate_size n_inner d_ff
-    ffn_dim hidden_dim ffn_hidden_size encoder_ffn_dim decoder_ffn_dim word_embed_proj_dim
+    embed_dim ffn_dim hidden_dim ffn_hidden_size encoder_ffn_dim decoder_ffn_dim word_embed_proj_dim
     projection_dim moe_intermediate_size num_local_experts num_experts""".split()
 )
 LAYERS = frozenset(
@@ -38,6 +38,8 @@ HEADS = frozenset(
     decoder_attention_heads""".split()
 )
 KEY_HEADS, HEAD_WIDTHS = "num_key_value_heads", ("head_dim", "d_kv")
+LISTS = frozenset("hidden_sizes embed_dims conv_dim".split())
+"""Widths of stages, which are not looked into."""
 UNLIKELY = 1009
 """A width that no model has."""
 MOST = 16
@@ -134,6 +136,12 @@ class Probe:
     def __init__(self, cls: Any, kind: Any, fields: Config) -> None:
         self.cls, self.kind, self.fields = cls, kind, fields
         self.base = shapes(cls, kind, fields)
+        for path, heads in self.named(HEADS):
+            # A head's width that the class computes from others would change along with them.
+            level, name = _get(fields, path[:-1]), HEAD_WIDTHS[0]
+            if heads and KEY_HEADS in level and not level.get(name) and "hidden_size" in level:
+                self.fields = copy.deepcopy(self.fields)
+                _set(self.fields, (*path[:-1], name), level["hidden_size"] // heads)
 
     def named(self, wanted: frozenset[str]) -> list[tuple[Path, int | None]]:
         """The fields of these names that hold a number, or none yet."""
@@ -234,14 +242,15 @@ def _heads(
     own = probe.doubled({(*at, name): width, path: 2 * heads})
     left = {path: _shares(probe, own, wanted, heads)}
     if keys is not None:
-        both = {(*at, name): width, path: 2 * heads, (*at, KEY_HEADS): 2 * keys}
-        shared = _shares(probe, probe.doubled(both) - own, wanted, keys)
-        left[(*at, KEY_HEADS)] = shared or {keys * s / heads for s in left[path]}
+        others = probe.doubled({(*at, name): width, (*at, KEY_HEADS): 2 * keys})
+        left[(*at, KEY_HEADS)] = _shares(probe, others, wanted, keys)
     several = [p for p, found in left.items() if len(found) > 1]
     if several or not left[path]:
         return [], dict.fromkeys(several, ())
-    counts = {p: found.pop() for p, found in left.items()}
-    return list(_divided(counts, (*at, name), width, heads)), {}
+    # Where one weight holds queries and keys, its size does not tell how many keys there are.
+    tried = [found or range(keys or 1, 0, -1) for found in left.values()]
+    options = (dict(zip(left, counts, strict=True)) for counts in itertools.product(*tried))
+    return [f for counts in options for f in _divided(counts, (*at, name), width, heads)], {}
 
 
 def _divided(

@@ -36,11 +36,12 @@ class Other:
     fields: Config
 
 
-def run(slim: Slim) -> Stock | Other:
+def run(slim: Slim, tolerance: float) -> Stock | Other:
     """Compare the slim model with the class of its original in the slim model's sizes.
 
     Names, shapes and ties of weights must be the same, and the outputs in float64, with the slim
-    model's weights and with noisy ones.
+    model's weights and with noisy ones; and in the model's own dtype, where ``tolerance`` is the
+    largest error, relative to an output's scale.
     """
     original, cls = config.of(slim.original), type(slim.original)
     if original is None:
@@ -59,7 +60,7 @@ def run(slim: Slim) -> Stock | Other:
         return Other("its parameters are of several dtypes", known)
     reasons = []
     for fitted in found:
-        reason = _unlike(slim, cls, type(original), fitted)
+        reason = _unlike(slim, cls, type(original), fitted, tolerance)
         if reason is None:
             return Stock(_written(slim, cls, type(original), fitted), fitted.names)
         reasons.append(reason)
@@ -83,7 +84,7 @@ def _known(own: Config, found: Sequence[Fitted]) -> Config:
     levels = {path[:-1] for path in first.uneven}
 
     def holds(path: fields.Path) -> bool:
-        if path in first.uneven:
+        if path in first.uneven or path[-1] in fields.LISTS:
             return False
         if any(path in fitted.guessed for fitted in found):
             return len({values.get(path) for values in given}) == 1
@@ -109,7 +110,7 @@ def _written(slim: Slim, cls: Any, kind: Any, fitted: Fitted) -> Config:
     return written
 
 
-def _unlike(slim: Slim, cls: Any, kind: Any, fitted: Fitted) -> str | None:
+def _unlike(slim: Slim, cls: Any, kind: Any, fitted: Fitted, tolerance: float) -> str | None:
     """How the class with these fields differs from the slim model; None if it does not."""
     name = cls.__name__
     wanted = {fitted.names.get(n, n): shape for n, shape in _shapes(slim.module).items()}
@@ -122,36 +123,52 @@ def _unlike(slim: Slim, cls: Any, kind: Any, fitted: Fitted) -> str | None:
     for weight, shape in wanted.items():
         if given[weight] != shape:
             return f"`{weight}` is {list(shape)}, and {list(given[weight])} in {name}"
-    with config.quiet(), torch.random.fork_rng(devices=[]):
-        stock: nn.Module = cls(kind.from_dict(fitted.fields))
+    stock = _built(slim, cls, kind, fitted)
     own = dict(stock.named_parameters(remove_duplicate=False))
     for one, two in modeling.ties(slim.graph, slim.module).items():
         if own[fitted.names.get(one, one)] is not own[fitted.names.get(two, two)]:
             return f"`{one}` and `{two}` are one weight, and two in {name}"
     try:
-        distance = _distance(slim, stock, fitted.names)
+        exact, own_dtype = _distances(slim, stock, fitted.names)
     except Exception as raised:  # the class may raise anything
         return f"{name} does not run in these sizes: {fields.last_line(raised)}"
-    if not distance <= compare.TOLERANCE:
+    if not (exact <= compare.TOLERANCE and own_dtype <= tolerance):
+        distance = max(exact, own_dtype)
         return f"{name} in these sizes returns something else (relative error {distance:.0e})"
     return None
 
 
-def _distance(slim: Slim, stock: nn.Module, names: Mapping[str, str]) -> float:
-    """How far apart the outputs are in float64."""
+def _built(slim: Slim, cls: Any, kind: Any, fitted: Fitted) -> nn.Module:
+    """The class in these sizes, in the slim model's dtype, in eval mode."""
+    default = torch.get_default_dtype()
+    own = next(slim.module.parameters(), torch.empty(())).dtype
+    try:
+        torch.set_default_dtype(own)
+        with config.quiet(), torch.random.fork_rng(devices=[]):
+            made: nn.Module = cls(kind.from_dict(fitted.fields))
+    finally:
+        torch.set_default_dtype(default)
+    return made.eval()
+
+
+def _distances(slim: Slim, stock: nn.Module, names: Mapping[str, str]) -> tuple[float, float]:
+    """How far apart the outputs are, in float64 and in the model's own dtype."""
     graph = slim.graph
     example = trace.tensors(slim.original, slim.args, slim.kwargs)
+    drawn = [samples.draw(graph, example, s) for s in samples.sizes(graph, example, BATCHES)]
     ours, theirs = double.module(slim.module, False), double.module(stock, False)
-    weights = {name: double.tensor(slim.weights[name]) for name in graph.weight}
+    weights = {name: slim.weights[name] for name in graph.weight}
+    wide = {name: double.tensor(value) for name, value in weights.items()}
     errors = [0.0]
-    for given in (weights, stress.run(graph, weights)):
+    for given in (wide, stress.run(graph, wide)):
         _fill(ours, given, slim, {})
         _fill(theirs, given, slim, names)
-        for sizes in samples.sizes(graph, example, BATCHES):
-            inputs = samples.draw(graph, example, sizes)
-            with double.world():
-                errors.append(_error(slim, ours, theirs, inputs))
-    return max(errors)
+        with double.world():
+            errors += [_error(slim, ours, theirs, inputs) for inputs in drawn]
+    _fill(stock, weights, slim, names)
+    own = [value.to(given.dtype) for value, given in zip(drawn[-1], example, strict=True)]
+    with torch.no_grad():
+        return max(errors), _error(slim, slim.module, stock, own)
 
 
 def _fill(
