@@ -68,7 +68,7 @@ def _own(slim: Slim, model_type: str) -> config.Config:
     return {
         "architectures": [cls],
         "auto_map": places | dict.fromkeys(autos, f"{MODELING}.{cls}"),
-        "dtype": config.dtype(dict(slim.module.named_parameters())),
+        "dtype": config.dtype((*slim.module.parameters(), *slim.module.buffers())),
         "model_type": model_type,
         "tie_word_embeddings": bool(modeling.ties(slim.graph, slim.module)),
         "transformers_version": config.transformers().__version__,

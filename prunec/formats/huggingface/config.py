@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, TypeAlias
@@ -87,9 +87,11 @@ def _renumbered(found: Config, masks: Mapping[int, Mask], ids: Mapping[int, int]
     return {name: changed(name, value) for name, value in found.items()}
 
 
-def dtype(tensors: Mapping[str, Tensor]) -> str:
-    """The dtype that a model is built in: of its parameters, or torch's where they differ."""
-    found = {t.dtype for t in tensors.values() if t.is_floating_point()}
+def dtype(tensors: Iterable[Tensor]) -> str:
+    """The dtype that a model is built in where its source names none: that of its tensors, or
+    torch's own where they are of several, for then the source names all others.
+    """
+    found = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
     chosen = found.pop() if len(found) == 1 else torch.float32
     return str(chosen).removeprefix("torch.")
 

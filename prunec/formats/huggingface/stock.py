@@ -105,7 +105,7 @@ def _written(slim: Slim, cls: Any, kind: Any, fitted: Fitted) -> Config:
     with config.quiet():
         found = kind.from_dict(fitted.fields)
     found.architectures = [cls.__name__]
-    found.dtype = config.dtype(dict(slim.module.named_parameters()))
+    found.dtype = config.dtype(slim.module.parameters())
     written: Config = config.clean(json.loads(found.to_json_string()))
     return written
 
