@@ -151,7 +151,8 @@ def compile(job: Job) -> Compiled:
     module = emit.load(source, repaired, name)
     subject = planned.model.subject
     given = (subject.module, subject.args, subject.kwargs)
-    slim = Slim(name, source, module, shrunk.graph, repaired, *given)
+    slim = Slim(name, source, module, shrunk.graph, repaired, *given, planned.renumbered)
+    made = formats.run(job.spec.formats, slim, job.stage)
     files = artifact.build(
         job,
         planned.model.traced,
@@ -160,10 +161,15 @@ def compile(job: Job) -> Compiled:
         source=source,
         weights=repaired,
         renumbered=planned.renumbered,
-        more=formats.run(job.spec.formats, slim, job.stage),
+        more=made.files,
     )
-    accuracy = _accuracy(job, planned.model, module)
-    found = replace(report(planned), accuracy=accuracy, source=census.run(source))
+    planned_report = report(planned)
+    found = replace(
+        planned_report,
+        accuracy=_accuracy(job, planned.model, module),
+        source=census.run(source),
+        diagnostics=(*planned_report.diagnostics, *made.notes),
+    )
     if job.check:
         claim = Claim(removed, module, files, job.spec.formats)
         checks = proof.run(subject, planned.model.traced, claim, job.stage)

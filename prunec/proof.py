@@ -15,12 +15,22 @@ from typing import assert_never
 from torch import Tensor, nn
 
 from prunec import trace
-from prunec.check import Removed, clean_room, fidelity, onnx_file, renumbered, state, stress, twin
+from prunec.check import (
+    Removed,
+    clean_room,
+    fidelity,
+    onnx_file,
+    pretrained,
+    renumbered,
+    state,
+    stress,
+    twin,
+)
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.graph import Graph
 from prunec.prepare import Stage, Subject, quiet
 from prunec.report.data import Check, Report
-from prunec.spec import Format, Onnx
+from prunec.spec import Format, HuggingFace, Onnx
 from prunec.trace import Traced
 
 
@@ -118,6 +128,13 @@ def _format(
             cases = f"{len(found.cases)} cases in onnxruntime"
             figures = f"{cases}, relative error {found.max_error:.0e} (<= {form.tolerance:.0e})"
             return Check("the ONNX file is the slim model", found.equal, figures), found.diagnostics
+        case HuggingFace():
+            alone = pretrained.run(
+                folder, graph, claim.removed, claim.slim, example, tolerance=form.tolerance
+            )
+            error = f"relative error {alone.max_error:.0e} (<= {form.tolerance:.0e})"
+            name = "transformers loads the slim model"
+            return Check(name, alone.passed, f"{alone.call}, {error}"), alone.diagnostics
         case _:
             assert_never(form)
 

@@ -8,11 +8,12 @@ which is strict, runs the model on the example, and writes what it returns for c
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,14 +89,12 @@ class Room:
         if self.process is None:
             return Result(diagnostics=self.faults)
         errors = self.outputs.with_name(ERRORS)
-        fault = _wait(self.process, errors, self.source, self.timeout)
+        said = wait(self.process, errors, self.timeout)
         seconds = time.monotonic() - self.started
-        if fault is not None:
-            return Result(seconds=seconds, diagnostics=(fault,))
-        got = load_file(self.outputs)
-        tensors = [got[str(k)] for k in range(len(got))]
-        distance = _distance(self.graph, module, self.example, tensors)
-        return Result(distance, seconds, _verdict(self.source, distance))
+        if said:
+            return Result(seconds=seconds, diagnostics=(_broken(self.source, *said),))
+        error = distance(self.graph, module, self.example, self.outputs)
+        return Result(error, seconds, _verdict(self.source, error))
 
 
 @contextmanager
@@ -122,7 +121,7 @@ def start(
             yield Room(graph, example, source, outputs, timeout, None, faults)
             return
         files = {"source": folder.resolve() / source, "weights": folder.resolve() / weights}
-        process = _spawn(_prepare(Path(scratch), files, graph, example))
+        process = spawn(prepare(Path(scratch), files, graph, example))
         try:
             yield Room(graph, example, source, outputs, timeout, process)
         finally:
@@ -130,9 +129,7 @@ def start(
             process.wait()
 
 
-def _prepare(
-    scratch: Path, files: dict[str, Path], graph: Graph, example: Sequence[Tensor]
-) -> Path:
+def prepare(scratch: Path, files: dict[str, Path], graph: Graph, example: Sequence[Tensor]) -> Path:
     """Write the job and its inputs into a folder; the job's path."""
     named = zip(graph.inputs, example, strict=True)
     tensors = {given.name: tensor.detach().clone().contiguous() for given, tensor in named}
@@ -151,33 +148,39 @@ def _prepare(
     return path
 
 
-def _spawn(job: Path) -> subprocess.Popen[str]:
-    """Do the job in a process of its own; what it says goes to files, which never fill up."""
+def spawn(job: Path, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    """Do the job in a process of its own; what it says goes to files, which never fill up.
+
+    ``env`` is added to the environment of this process.
+    """
     command = [sys.executable, "-I", "-B", str(Path(room.__file__).resolve()), str(job)]
     with (job.parent / ERRORS).open("w", encoding="utf-8") as errors:
         return subprocess.Popen(
-            command, cwd=job.parent, stdout=subprocess.DEVNULL, stderr=errors, text=True
+            command,
+            cwd=job.parent,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            text=True,
+            env={**os.environ, **(env or {})},
         )
 
 
-def _wait(
-    process: subprocess.Popen[str], errors: Path, source: str, timeout: float
-) -> Diagnostic | None:
+def wait(process: subprocess.Popen[str], errors: Path, timeout: float) -> tuple[str, ...]:
     """Wait for the end of a process; the end of its traceback if it failed."""
     try:
         failed = process.wait(timeout)
     except subprocess.TimeoutExpired:
-        return _broken(source, f"it did not end within {timeout:g} s")
-    if failed:
-        said = errors.read_text(encoding="utf-8", errors="replace")
-        return _broken(source, *said.strip().splitlines()[-TAIL:])
-    return None
+        return (f"it did not end within {timeout:g} s",)
+    if not failed:
+        return ()
+    said = errors.read_text(encoding="utf-8", errors="replace").strip()
+    return tuple(said.splitlines()[-TAIL:]) or (f"it ended with status {failed}",)
 
 
-def _distance(
-    graph: Graph, module: nn.Module, example: Sequence[Tensor], got: list[Tensor]
-) -> float:
-    """How far the outputs are from those of the module in this process."""
+def distance(graph: Graph, module: nn.Module, example: Sequence[Tensor], outputs: Path) -> float:
+    """How far outputs that a process wrote are from those of the module in this one."""
+    written = load_file(outputs)
+    got = [written[str(k)] for k in range(len(written))]
     with torch.no_grad():
         want = list(room.tensors(structure.call(module, graph, example)))
     if len(want) != len(got):

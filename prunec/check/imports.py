@@ -1,4 +1,7 @@
-"""Imports: emitted source needs torch, and safetensors where it loads its weights; nothing else."""
+"""Imports: emitted source needs torch, and safetensors where it loads its weights; nothing else.
+
+A modeling file for transformers needs that, and the source beside it.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,16 @@ from collections.abc import Iterator
 
 from prunec.diagnostics import Diagnostic
 
-LOADER = "load"
+LOADER, MODELING = "load", "modeling_"
 
 
 def run(source: str, name: str) -> tuple[Diagnostic, ...]:
     """P0822 for source that does not parse, P0812 for every import of something else than torch.
 
     ``safetensors`` may be imported inside of the function ``load``, so that the module itself needs
-    torch alone.
+    torch alone; a file ``modeling_*.py`` may import transformers and its neighbours.
     """
+    modeling = name.startswith(MODELING)
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
@@ -24,7 +28,7 @@ def run(source: str, name: str) -> tuple[Diagnostic, ...]:
     found: list[Diagnostic] = []
     for statement in tree.body:
         inside = isinstance(statement, ast.FunctionDef) and statement.name == LOADER
-        allowed = {"torch", "safetensors"} if inside else {"torch"}
+        more = {"transformers", "."} if modeling else {"safetensors"} if inside else set()
         found += [
             Diagnostic(
                 "P0812",
@@ -32,7 +36,7 @@ def run(source: str, name: str) -> tuple[Diagnostic, ...]:
                 help="emitted source needs torch alone; compile again to write it anew",
             )
             for root, line in _roots(statement)
-            if root not in allowed
+            if root not in {"torch", *more}
         ]
     return tuple(found)
 

@@ -1,8 +1,8 @@
 """Room: the program that runs in the clean room. It has torch, and nothing of prunec.
 
 ``python -I room.py JOB`` reads a JSON file and does what it says: import ``source``, load
-``weights`` through the source's own ``load``, call the model on ``inputs``, and write the tensors
-that it returns to ``outputs``.
+``weights`` through the source's own ``load`` (or load a ``folder`` through transformers), call the
+model on ``inputs``, and write the tensors that it returns to ``outputs``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def main(job_path: str) -> None:
         job = json.load(file)
     sys.meta_path.insert(0, Blocker)
     torch.set_num_threads(job["threads"])
-    model = load(job["source"], job["weights"])
+    folder = job.get("folder")
+    model = load(job["source"], job["weights"]) if folder is None else from_pretrained(folder)
     inputs = load_file(job["inputs"])
     kwargs = {name: build(tree, inputs) for name, tree in job["kwargs"].items()}
     args = [build(tree, inputs) for tree in job["args"]]
@@ -54,6 +55,42 @@ def load(source: str, weights: str) -> torch.nn.Module:
     if stray:
         raise KeyError(f"only the file, or only the model, has {sorted(stray)[:5]}")
     return model
+
+
+def from_pretrained(folder: str) -> torch.nn.Module:
+    """The model that a class of transformers such as ``AutoModel`` makes of a folder.
+
+    Code of the folder is trusted only where ``config.json`` names some.
+    """
+    try:
+        import torchvision  # noqa: F401
+    except Exception:  # one that does not fit this torch is as good as none
+        sys.modules["torchvision"] = None  # type: ignore[assignment]
+    with open(f"{folder}/config.json", encoding="utf-8") as file:
+        config = json.load(file)
+    own = "auto_map" in config
+    auto = "AutoModel" if own else auto_class(config["architectures"][0])
+    transformers: Any = importlib.import_module("transformers")
+    model, found = getattr(transformers, auto).from_pretrained(
+        folder, trust_remote_code=own, output_loading_info=True
+    )
+    faults = {what: names for what, names in found.items() if names}
+    if faults:
+        raise KeyError(f"not all weights find their places: {faults}")
+    loaded: torch.nn.Module = model
+    return loaded
+
+
+def auto_class(architecture: str) -> str:
+    """The name of transformers' class that makes a model of one of its own classes."""
+    auto: Any = importlib.import_module("transformers.models.auto.modeling_auto")
+    for name in sorted(dir(auto)):
+        mapping = getattr(getattr(auto, name), "_model_mapping", None)
+        if name.startswith("AutoModel") and mapping is not None:
+            listed = [[v] if isinstance(v, str) else v for v in mapping._model_mapping.values()]
+            if any(architecture in names for names in listed):
+                return name
+    raise ImportError(f"transformers finds no {architecture} by its name")
 
 
 def strays(model: torch.nn.Module, stored: set[str]) -> set[str]:

@@ -6,14 +6,23 @@ case of `prunec.proof`, which proves them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import assert_never
 
 from prunec.diagnostics import Diagnostic, InternalError, PruneError
-from prunec.formats import onnx
+from prunec.formats import huggingface, onnx
 from prunec.formats.slim import Slim as Slim
-from prunec.spec import Format, Onnx
+from prunec.spec import Format, HuggingFace, Onnx
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """The files of all formats, by name, and what the user should know of them."""
+
+    files: Mapping[str, bytes]
+    notes: tuple[Diagnostic, ...] = ()
 
 
 def check_installed(formats: Sequence[Format]) -> None:
@@ -29,26 +38,30 @@ def check_installed(formats: Sequence[Format]) -> None:
 
 def run(
     formats: Sequence[Format], slim: Slim, stage: Callable[[str], None] = lambda name: None
-) -> dict[str, bytes]:
-    """The files of all formats, by name; ``stage`` is told of each format as it begins.
+) -> Made:
+    """The files of all formats; ``stage`` is told of each format as it begins.
 
     Raises:
         PruneError: P07xx where a format cannot say what the model does.
     """
-    made: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
+    notes: list[Diagnostic] = []
     for form in formats:
         stage(f"making {form.name}")
-        files = _files(form, slim)
-        if made.keys() & files.keys():
-            raise InternalError(f"two formats write {sorted(made.keys() & files.keys())}")
-        made |= files
-    return made
+        made = _made(form, slim)
+        if made.files.keys() & files.keys():
+            raise InternalError(f"two formats write {sorted(made.files.keys() & files.keys())}")
+        files |= made.files
+        notes += made.notes
+    return Made(files, tuple(notes))
 
 
-def _files(form: Format, slim: Slim) -> dict[str, bytes]:
+def _made(form: Format, slim: Slim) -> Made:
     match form:
         case Onnx():
-            return onnx.run(form, slim)
+            return Made(onnx.run(form, slim))
+        case HuggingFace():
+            return Made(*huggingface.run(slim, form.tolerance))
         case _:
             assert_never(form)
 
@@ -63,4 +76,12 @@ def _missing(formats: Sequence[Format]) -> Iterator[Diagnostic]:
                 f"the format `{form.name}` needs what is not installed: {listed}",
                 span=form.span,
                 help=f'pip install "prunec[{form.name}]"',
+            )
+        elif isinstance(form, HuggingFace) and (said := huggingface.unusable()):
+            yield Diagnostic(
+                "P0721",
+                "the format `huggingface` needs transformers 5 or later, and this one does not do",
+                span=form.span,
+                notes=(said,),
+                help='pip install "prunec[huggingface]"',
             )

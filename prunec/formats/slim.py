@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 
+from prunec.ir.axis import Mask
 from prunec.ir.graph import Graph
 
 
@@ -16,7 +17,8 @@ class Slim:
     """The slim model, and an example of its inputs.
 
     ``module`` is built from ``source``, in eval mode; ``graph`` and ``weights`` are the slim ones;
-    ``original`` is the model, or the part of one, that was compiled.
+    ``original`` is the model, or the part of one, that was compiled. ``renumbered`` are inputs
+    whose integers are renumbered, with those that are kept.
     """
 
     class_name: str
@@ -27,3 +29,4 @@ class Slim:
     original: nn.Module
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+    renumbered: Mapping[str, Mask] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from prunec.spec.methods import BatchNorm as BatchNorm
 from prunec.spec.methods import Dp as Dp
 from prunec.spec.methods import Format as Format
 from prunec.spec.methods import Greedy as Greedy
+from prunec.spec.methods import HuggingFace as HuggingFace
 from prunec.spec.methods import LeastSquares as LeastSquares
 from prunec.spec.methods import Lp as Lp
 from prunec.spec.methods import Obs as Obs

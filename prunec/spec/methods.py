@@ -187,10 +187,20 @@ class Onnx(FormatMethod):
     )
 
 
+class HuggingFace(FormatMethod):
+    """What `from_pretrained` of transformers reads, and that it gives the slim model."""
+
+    name = "huggingface"
+    packages = ("transformers",)
+    tolerance: float = Field(
+        default=1e-4, gt=0, le=1, description="largest error, relative to an output's scale"
+    )
+
+
 Score: TypeAlias = Random | L1 | L2 | Taylor | Obs | TorchPruning
 Solver: TypeAlias = Uniform | Greedy | Dp | Lp
 Repair: TypeAlias = LeastSquares | BatchNorm
-Format: TypeAlias = Onnx
+Format: TypeAlias = Onnx | HuggingFace
 
 SCORES: dict[str, type[Score]] = {
     "random": Random,
@@ -202,7 +212,7 @@ SCORES: dict[str, type[Score]] = {
 }
 SOLVERS: dict[str, type[Solver]] = {"uniform": Uniform, "greedy": Greedy, "dp": Dp, "lp": Lp}
 REPAIRS: dict[str, type[Repair]] = {"least_squares": LeastSquares, "batchnorm": BatchNorm}
-FORMATS: dict[str, type[Format]] = {"onnx": Onnx}
+FORMATS: dict[str, type[Format]] = {"onnx": Onnx, "huggingface": HuggingFace}
 
 DEFAULT_SCORE: Score = Obs()
 DEFAULT_SOLVER: Solver = Dp()
