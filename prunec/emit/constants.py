@@ -16,21 +16,34 @@ from prunec.emit import expr, names
 from prunec.emit.expr import Expr, call, literal, named
 from prunec.emit.hierarchy import Hierarchy, Kind, join
 from prunec.emit.tree import Region
-from prunec.ir.graph import Graph, TorchName
+from prunec.ir.graph import Graph, TorchName, Weight
 
 LONGEST = 76
 """Columns that a written-out list of values may take."""
 
 
 def literals(graph: Graph, values: Mapping[str, Tensor]) -> dict[str, Expr]:
-    """The source of every tensor outside the state dict whose values are written out."""
+    """The source of every tensor outside the state dict whose values are written out.
+
+    Buffers of one name in modules of one class are written out if all of them say the same.
+    """
     found: dict[str, Expr] = {}
+    alike: dict[object, set[str | None]] = {}
     for weight in graph.weights:
         if not weight.persistent and weight.kind != "parameter" and weight.name in values:
             shown = _literal(values[weight.name])
+            alike.setdefault(_home(graph, weight), set()).add(None if shown is None else shown.text)
             if shown is not None:
                 found[weight.name] = shown
-    return found
+    return {n: e for n, e in found.items() if len(alike[_home(graph, graph.weight[n])]) == 1}
+
+
+def _home(graph: Graph, weight: Weight) -> object:
+    """The class that holds a buffer, without the number that tells it from its kin."""
+    path, _, local = weight.name.rpartition(".")
+    if weight.kind != "buffer" or path not in graph.module:
+        return weight.name
+    return graph.module[path].cls.rpartition(".")[2].rstrip("0123456789"), local
 
 
 def placed(hierarchy: Hierarchy, root: Region, shown: Iterable[str]) -> dict[str, str]:

@@ -58,8 +58,6 @@ NOUNS: Mapping[str, str] = {
 OPERANDS: Mapping[str, str] = {"add": "offset", "sub": "offset", "mul": "scale", "div": "divisor"}
 """Arithmetic with a number."""
 
-ATTENTION: Mapping[int, str] = {0: "num_heads", -1: "head_dim"}
-
 
 @dataclass(frozen=True, slots=True)
 class Number:
@@ -140,7 +138,14 @@ def _noun(node: Node, name: str, at: tuple[int, ...]) -> str | None:
         return OPERANDS.get(base)
     if base == "unflatten" and name == "sizes" and _attends(node):
         return "num_heads" if at == (0,) else "head_dim"
+    if base in ("reshape", "view") and at and at[0] == _last(node, name):
+        return "features"
     return NOUNS.get(name)
+
+
+def _last(node: Node, name: str) -> int:
+    sizes = schema.bind(node)[name]
+    return len(sizes) - 1 if isinstance(sizes, tuple) else 0
 
 
 def _attends(node: Node) -> bool:

@@ -9,7 +9,7 @@ from prunec.emit.construct import Arg, Construct, Hole, Text, dtype
 from prunec.emit.expr import Expr, quote
 from prunec.emit.hierarchy import Hierarchy, Kind, is_under, join, numbered
 from prunec.emit.names import attribute, is_plain
-from prunec.ir.graph import TensorType, Weight
+from prunec.ir.graph import Weight
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Constructor:
             key = Arg(Text(Expr(quote(name))))
             return Line("", Construct("self.register_parameter", (key, Arg(value))))
         known = self.literals.get(weight.name)
-        value_of = Arg(_empty(weight.type)) if known is None else Arg(Text(known))
+        value_of = Arg(_empty(weight)) if known is None else Arg(Text(known))
         kept = Arg(weight.persistent, "persistent", True)
         args = (Arg(Text(Expr(quote(name)))), value_of, kept)
         return Line("", Construct("self.register_buffer", args))
@@ -252,8 +252,10 @@ SIZES: Mapping[int, tuple[str, ...]] = {
 """What the sizes of a weight of so many dimensions are called."""
 
 
-def _empty(type_: TensorType) -> Construct:
-    nouns = SIZES.get(type_.rank, ("size",) * type_.rank)
+def _empty(weight: Weight) -> Construct:
+    type_ = weight.type
+    known = SIZES if weight.name.endswith("weight") or type_.rank == 1 else {}
+    nouns = known.get(type_.rank, ("size",) * type_.rank)
     sizes = tuple(Arg(n, noun=noun) for n, noun in zip(type_.shape, nouns, strict=True))
     return Construct("torch.empty", (*(sizes or (Arg((), noun="size"),)), dtype(type_.dtype)))
 
@@ -262,4 +264,4 @@ def _parameter(weight: Weight, frozen: bool) -> Construct:
     """``nn.Parameter``; one of a module that is frozen whole need not say so, if it can train."""
     trainable = "float" in weight.type.dtype or "complex" in weight.type.dtype
     trains = Arg(weight.requires_grad or (frozen and trainable), "requires_grad", True)
-    return Construct("nn.Parameter", (Arg(_empty(weight.type)), trains))
+    return Construct("nn.Parameter", (Arg(_empty(weight)), trains))
