@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
 
-from prunec.emit import keys, modules, schema
+from prunec.emit import folds, keys, modules, schema
 from prunec.emit.construct import Construct, Text, skeleton
 from prunec.emit.keys import Key, Skips
 from prunec.emit.lines import Line
@@ -76,7 +76,7 @@ def equal(model: Model, instances: Sequence[Instance]) -> tuple[Family, ...]:
         lines = tuple((_fixed(line), skeleton(line.value)) for line in instance.lines)
         found.setdefault((shape, lines), []).append(Member(instance, {}, key))
     families = [Family(tuple(members)) for members in found.values()]
-    return tuple(sorted(families, key=lambda f: -_size(f.model)))
+    return tuple(sorted(families, key=lambda f: _order(model, f.model)))
 
 
 def join(model: Model, full: Family, part: Family) -> Family | None:
@@ -96,10 +96,16 @@ def again(members: Sequence[Member]) -> Family:
     return Family(tuple(Member(m.instance, {}, m.key) for m in members))
 
 
-def _size(instance: Instance) -> int:
+def _order(model: Model, instance: Instance) -> tuple[int, int]:
+    """Fuller ones first; of equally full ones those with longer lists of modules."""
+    items = 0 if instance.region is None else len(instance.region.items)
+    return -_size(model, instance), -items
+
+
+def _size(model: Model, instance: Instance) -> int:
     if instance.region is None:
         return len(children(instance.lines[0])) if instance.chain else 0
-    return len(instance.region.items)
+    return len(tuple(folds.run(model, instance.region)))
 
 
 def children(line: Line) -> tuple[Construct, ...]:
@@ -137,7 +143,7 @@ def _left_out(model: Model, full: Member, part: Member) -> Skips | None:
     calls = _calls_left_out(model, a.region, heads)
     if calls is None or not _lines_match(model, a, b, calls):
         return None
-    missing = len(a.region.items) - len(calls) - len(b.region.items)
+    missing = _size(model, a) - len(calls) - _size(model, b)
     for chosen in _choices(model, a.region, calls, missing):
         skips = {**calls, **chosen}
         if keys.of(model, a.region, skips).skeleton == part.key.skeleton:
@@ -152,7 +158,10 @@ def _is_start(a: Instance, b: Instance) -> bool:
 
 
 def _heads(model: Model, region: Region) -> frozenset[str | None]:
-    return frozenset(model.hierarchy.access(region.path, c.path) for c in region.children)
+    items = (item for _, item in folds.run(model, region))
+    return frozenset(
+        model.hierarchy.access(region.path, i.path) for i in items if isinstance(i, Region)
+    )
 
 
 def _calls_left_out(
@@ -161,7 +170,7 @@ def _calls_left_out(
     """Calls of children that the other does not call, each with what it is given."""
     found: dict[int, Ref] = {}
     seen: set[str | None] = set()
-    for number, item in enumerate(region.items):
+    for number, item in folds.run(model, region):
         if not isinstance(item, Region):
             continue
         head = model.hierarchy.access(region.path, item.path)

@@ -21,7 +21,7 @@ from prunec.ir.graph import Argument, Node
 MOST = 8
 """A constructor with more parameters than this reads worse than one that is given modules."""
 
-PER_STATEMENT, PER_PARAMETER, PER_CLASS = 40, 20, 250
+PER_STATEMENT, PER_PARAMETER, PER_CLASS = 40, 15, 400
 """What a statement, a parameter, and another class to know count as characters."""
 
 

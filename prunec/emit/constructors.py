@@ -167,7 +167,7 @@ def stats_norm(cls: str, op: str, affine: bool, tracks: bool) -> Leaf:
         width = seen.get("num_features", None) if sized is None else sized.shape[0]
         momentum = seen.config.get("momentum", 0.1)
         args = (
-            setting(width, "num_features"),
+            setting(width, "num_features", noun="channels"),
             setting(seen.get("eps", 1e-5), "eps", 1e-5),
             setting(momentum if momentum is None else seen.get("momentum", 0.1), "momentum", 0.1),
             setting("weight" in seen.weights, "affine", affine),
@@ -193,7 +193,7 @@ def layer_norm(seen: Seen) -> Construct | None:
     )
     affine = "weight" in seen.weights
     args = (
-        setting(shape[0] if len(shape) == 1 else shape, "normalized_shape"),
+        setting(shape[0] if len(shape) == 1 else shape, "normalized_shape", noun="features"),
         setting(seen.get("eps", 1e-5), "eps", 1e-5),
         setting(affine, "elementwise_affine", True),
         setting("bias" in seen.weights or not affine, "bias", True),
@@ -209,7 +209,7 @@ def rms_norm(seen: Seen) -> Construct | None:
         else seen.get("normalized_shape", ())
     )
     args = (
-        setting(shape[0] if len(shape) == 1 else shape, "normalized_shape"),
+        setting(shape[0] if len(shape) == 1 else shape, "normalized_shape", noun="features"),
         setting(seen.get("eps", None), "eps", None),
         setting("weight" in seen.weights, "elementwise_affine", True),
         seen.dtype,
@@ -222,7 +222,7 @@ def group_norm(seen: Seen) -> Construct | None:
     width = seen.weights["weight"].shape[0] if affine else seen.config.get("num_channels")
     args = (
         setting(seen.get("num_groups", None), "num_groups"),
-        setting(width, "num_channels"),
+        setting(width, "num_channels", noun="channels"),
         setting(seen.get("eps", 1e-5), "eps", 1e-5),
         setting(affine, "affine", True),
         seen.dtype,

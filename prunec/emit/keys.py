@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from prunec.emit import lift
+from prunec.emit import folds, lift
+from prunec.emit.folds import Fold
 from prunec.emit.hierarchy import Kind
 from prunec.emit.lift import Number
 from prunec.emit.simplify import size_symbol
@@ -60,8 +61,10 @@ class _Walk:
         for symbol, _ in boundary.sizes:
             self.sizes.setdefault(symbol, len(self.sizes))
         items = []
-        for number, item in enumerate(region.items):
-            if number in self.skips:
+        for number, item in folds.run(self.model, region):
+            if isinstance(item, Fold):
+                items.append(self._fold(region.path, item))
+            elif number in self.skips:
                 self._skip(item, self.skips[number])
             else:
                 items.append(self._item(region.path, item))
@@ -75,6 +78,11 @@ class _Walk:
         )
         for result in results:
             self.values[result] = self.values[stands.name]
+
+    def _fold(self, path: str, fold: Fold) -> object:
+        reads = tuple(self._encode(path, r) for r in fold.arguments)
+        head = self.model.hierarchy.access(path, fold.container)
+        return head, reads, fold.carried, self._define(Ref(fold.result))
 
     def _item(self, path: str, item: Node | Region) -> object:
         if isinstance(item, Region):

@@ -53,8 +53,9 @@ def _callees(cls: Class) -> Iterator[str]:
     waiting += cls.constructs.values()
     while waiting:
         value = waiting.pop()
-        if isinstance(value, Construct) and value.callee != cls.name:
-            yield value.callee
+        if isinstance(value, Construct):
+            if value.callee != cls.name:
+                yield value.callee
             waiting += (a.value for a in value.args)
 
 

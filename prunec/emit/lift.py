@@ -137,7 +137,7 @@ def _noun(node: Node, name: str, at: tuple[int, ...]) -> str | None:
     if name == "other" or (name == "self" and base == "rsub"):
         return OPERANDS.get(base)
     if base == "unflatten" and name == "sizes" and _attends(node):
-        return "num_heads" if at == (0,) else "head_dim"
+        return {0: "head_dim", 1: "num_heads"}.get(_last(node, name) - at[0], "size")
     if base in ("reshape", "view") and at and at[0] == _last(node, name):
         return "features"
     return NOUNS.get(name)

@@ -4,6 +4,22 @@ import torch.nn.functional as F
 from torch import nn
 
 
+class Stage(nn.Module):
+    def __init__(self, blocks, normalized_shape, in_features=None):
+        super().__init__()
+        self.reduce = nn.Identity()
+        if in_features is not None:
+            self.reduce = nn.Linear(in_features, normalized_shape)
+        self.blocks = blocks
+        self.norm = nn.LayerNorm(normalized_shape)
+
+    def forward(self, x):
+        x = self.reduce(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+
 class Mixer(nn.Module):
     def __init__(self, features, up_features):
         super().__init__()
@@ -16,48 +32,16 @@ class Mixer(nn.Module):
         return x + self.down(y)
 
 
-class Stage(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.blocks = nn.ModuleList([Mixer(6, 9), Mixer(6, 7)])
-        self.norm = nn.LayerNorm(6)
-
-    def forward(self, x):
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
-
-
-class Stage2(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.reduce = nn.Linear(6, 8)
-        self.blocks = nn.ModuleList([Mixer(8, 8), Mixer(8, 5), Mixer(8, 3)])
-        self.norm = nn.LayerNorm(8)
-
-    def forward(self, x):
-        x = self.reduce(x)
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
-
-
-class Stage3(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.reduce = nn.Linear(8, 10)
-        self.blocks = nn.ModuleList([Mixer(10, 4)])
-        self.norm = nn.LayerNorm(10)
-
-    def forward(self, x):
-        x = self.blocks[0](self.reduce(x))
-        return self.norm(x)
-
-
 class Slim(nn.Module):
     def __init__(self):
         super().__init__()
-        self.stages = nn.Sequential(Stage(), Stage2(), Stage3())
+        self.stages = nn.Sequential(
+            Stage(nn.ModuleList([Mixer(6, 9), Mixer(6, 7)]), 6),
+            Stage(
+                nn.ModuleList([Mixer(8, 8), Mixer(8, 5), Mixer(8, 3)]), 8, in_features=6
+            ),
+            Stage(nn.ModuleList([Mixer(10, 4)]), 10, in_features=8),
+        )
 
     def forward(self, x):
         return self.stages(x)

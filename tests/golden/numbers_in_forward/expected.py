@@ -5,14 +5,14 @@ from torch import nn
 
 
 class Attention(nn.Module):
-    def __init__(self, out_features, in_features, head_dim):
+    def __init__(self, out_features, in_features, num_heads):
         super().__init__()
-        self.head_dim = head_dim
+        self.num_heads = num_heads
         self.qkv = nn.Linear(12, out_features)
         self.proj = nn.Linear(in_features, 12)
 
     def forward(self, x):
-        x = self.qkv(x).unflatten(2, (3, self.head_dim, -1)).permute(2, 0, 3, 1, 4)
+        x = self.qkv(x).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         q, k, v = x.unbind()
         x = F.scaled_dot_product_attention(q, k, v, scale=0.5).transpose(1, 2)
         return self.proj(x.flatten(2))
