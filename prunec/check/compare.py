@@ -23,6 +23,7 @@ def error(want: Any, got: Any) -> float:
         return 0.0 if torch.equal(want, got.to(want.dtype)) else torch.inf
     if want.dtype != got.dtype:
         return torch.inf
+    want, got = want.detach(), got.detach()
     finite = torch.isfinite(want)
     strange = ~finite
     if not torch.equal(finite, torch.isfinite(got)):

@@ -39,10 +39,9 @@ def run(form: Onnx, slim: Slim) -> dict[str, bytes]:
     Raises:
         PruneError: P0722 where torch's exporter fails, P0723 where it gives another opset.
     """
-    _check_returned(form, slim.graph.output)
-    captured = trace.again(slim.module, slim.graph, slim.args, slim.kwargs)
     inputs = [given.name for given in slim.graph.inputs]
-    outputs = list(_unique(_names(slim.graph.output), taken=set(inputs)))
+    outputs = list(_unique(_returned(form, slim.graph.output), taken=set(inputs)))
+    captured = trace.again(slim.module, slim.graph, slim.args, slim.kwargs)
     try:
         with _quiet(), torch.no_grad():
             made = torch.onnx.export(
@@ -115,38 +114,30 @@ def _files(proto: Any) -> dict[str, bytes]:
     return {NAME: proto.SerializeToString(deterministic=True), DATA: bytes(data)}
 
 
-def _names(tree: Tree, name: str = "") -> Iterator[str]:
-    """A name for each tensor that the model returns: ``logits``, ``cache_0_1``, ``output``."""
-    match tree:
-        case Ref() | WeightRef():
-            yield name or "output"
-        case Sequence_(items=items):
-            for position, item in enumerate(items):
-                yield from _names(item, f"{name or 'output'}_{position}")
-        case Dict_(items=pairs):
-            for key, item in pairs:
-                yield from _names(item, f"{name}_{key}" if name else key)
-        case _:
-            return
-
-
-def _check_returned(form: Onnx, tree: Tree) -> None:
-    """Refuse a model that returns plain values beside tensors; None is left out.
+def _returned(form: Onnx, tree: Tree) -> Iterator[str]:
+    """A name for each tensor that the model returns: ``logits``, ``cache_0_1``, ``output``.
 
     Raises:
-        PruneError: P0722.
+        PruneError: P0722 for a plain value among them; None is left out.
     """
+    for name, leaf in _leaves(tree):
+        if not isinstance(leaf, Ref | WeightRef):
+            raise PruneError(_failed(form, f"it returns {leaf!r}, and ONNX knows tensors only"))
+        yield name
+
+
+def _leaves(tree: Tree, name: str = "") -> Iterator[tuple[str, Tree]]:
     match tree:
-        case Ref() | WeightRef() | None:
+        case None:
             return
         case Sequence_(items=items):
-            for item in items:
-                _check_returned(form, item)
+            for position, item in enumerate(items):
+                yield from _leaves(item, f"{name or 'output'}_{position}")
         case Dict_(items=pairs):
-            for _, item in pairs:
-                _check_returned(form, item)
+            for key, item in pairs:
+                yield from _leaves(item, f"{name}_{key}" if name else key)
         case _:
-            raise PruneError(_failed(form, f"it returns {tree!r}, and ONNX knows tensors only"))
+            yield name or "output", tree
 
 
 def _unique(names: Iterator[str], taken: set[str]) -> Iterator[str]:

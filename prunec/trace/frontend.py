@@ -73,14 +73,18 @@ def again(
     """Capture a module that takes what a graph takes, with the graph's dynamic sizes.
 
     Raises:
-        PruneError: P0310 where neither front end can capture the module.
+        PruneError: P0310 where neither front end can capture the module with these sizes.
     """
     bound = inputs.bind(module, args, kwargs or {}, None)
     leaves = tuple(
         replace(leaf, dims=_dynamic(given.type))
         for leaf, given in zip(bound.leaves, graph.inputs, strict=True)
     )
-    captured, _ = _capture(module, replace(bound, leaves=leaves))
+    captured, notes = _capture(module, replace(bound, leaves=leaves))
+    fixed = tuple(note.message for note in notes if note.code == "P0320")
+    if fixed:
+        message = "torch cannot capture the slim model with all of its dynamic sizes"
+        raise PruneError(Diagnostic("P0310", message, notes=fixed))
     return captured
 
 

@@ -144,6 +144,16 @@ def test_a_transformer_with_dynamic_tokens() -> None:
     assert made.report.checks[-1].passed
 
 
+def test_renumbered_tokens() -> None:
+    ids = torch.arange(14).reshape(2, 7)
+    spec = "target params <= 97%\nprune vocabulary { score random(seed=0) }\nrepair none\n"
+    made = prunec.compile(
+        f"{spec}emit Slim with onnx\n", model=seeded(Transformer), args=(ids, torch.ones_like(ids))
+    )
+    assert signature(made)[1]["logits_0"] == ["N", "T", 15]
+    assert made.report.checks[-1].passed
+
+
 def test_nested_inputs_and_outputs() -> None:
     items = [torch.randn(2, 6), {"k": torch.randn(2, 6)}]
     kwargs = {"last": torch.randn(2, 5)}
