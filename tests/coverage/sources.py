@@ -80,8 +80,9 @@ def check_types(out: Path, folder: Path) -> None:
         return
     wrong = {line.partition(":")[0] for line in done.stdout.splitlines() if ": error:" in line}
     for record in load(out):
-        if record.name in files:
-            record.typed = files[record.name].name not in wrong
+        typed = files[record.name].name not in wrong if record.name in files else record.typed
+        if typed != record.typed:
+            record.typed = typed
             path(out, record.name).write_text(record.json() + "\n", encoding="utf-8")
 
 

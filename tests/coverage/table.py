@@ -107,8 +107,8 @@ LEGEND = (
     "*trace*: front end, seconds. *axes known*: nodes of the graph whose operator has equations. "
     "*reachable*: parameter elements that some group can remove. *MACs*, *params*: what is left; "
     "the one that the target is about is bold. *alone*: the files run without prunec. *source*: "
-    "lines of code, classes and calls in forwards of the emitted file. *clean*: what of it is not as "
-    "it should be: operators without a public spelling, no fixed point, ruff, mypy. *seconds*: "
+    "lines of code, classes and calls in forwards of the emitted file. *clean*: what of it is not "
+    "as it should be: operators without a public spelling, no fixed point, ruff, mypy. *seconds*: "
     f"total ({', '.join(STAGES)}).",
 )
 
