@@ -2,6 +2,7 @@
 
 It has no times, no absolute paths and sorted keys, so that the same input gives the same bytes; and
 it is enough to say later whether a folder still holds what a spec, a model and its weights give.
+``docs/lock.schema.json`` is its JSON schema, made from `Lock`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from prunec import __version__
@@ -26,6 +28,75 @@ from prunec.report.data import cost_dict
 NAME = "slim.lock.json"
 VERSION = 1
 NUMBERS = re.compile(r"\[\n([-\d,\s]+)\]")
+
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="SHA-256, in hexadecimal")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class Versions(_Part):
+    """What the artefact was made with."""
+
+    prunec: str
+    python: str
+    torch: str
+
+
+class Made(_Part):
+    """Hashes of all that decides the output, versions aside."""
+
+    spec: Digest
+    graph: Digest
+    weights: Digest
+
+
+class Kept(_Part):
+    """What the compiler decided."""
+
+    solver: str
+    keep: dict[str, list[Annotated[int, Field(ge=0)]]]
+    """The indices that stay, by group."""
+
+
+class Cost(_Part):
+    """A cost before and after."""
+
+    metric: str
+    scope: str | None
+    """The part of the model that it is of; null for the whole model."""
+    dense: float
+    slim: float
+    bound: float | None
+    """What the spec allows; null where it says nothing."""
+    holds: bool
+
+
+class Lock(_Part):
+    """``slim.lock.json``: what a compiled model was made from and what it consists of."""
+
+    model_config = ConfigDict(title="prunec lock")
+
+    tool: Literal["prunec"]
+    lock_version: Literal[1]
+    versions: Versions
+    inputs: Made
+    spec: dict[str, Any]
+    """The spec, with everything filled in that it leaves out."""
+    plan: Kept
+    costs: list[Cost]
+    files: dict[str, Digest]
+    """All other files of the artefact, by name."""
+    renumbered: dict[str, str] = Field(default_factory=dict, min_length=1)
+    """By input: the ids that it may still hold (``"0-3, 7"``), whose ranks are the new ones."""
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a lock."""
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    return {"$schema": dialect, **Lock.model_json_schema()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+from importlib import resources
+from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
+import prunec
 from prunec import PruneError, lock
 from prunec.ir.graph import Graph, Input, Ref, TensorType
 from prunec.ir.plan import Cost, Plan
@@ -53,3 +58,39 @@ def test_lists_of_other_things_stay_readable() -> None:
     spec = {"names": ["a", "b"], "empty": [], "mixed": [1, "[\n1"], "nested": [[1, 2], [3]]}
     data = lock.write(found, spec, PLAN, {})
     assert json.loads(data)["spec"] == spec
+
+
+def test_the_shipped_schema_is_that_of_the_model() -> None:
+    """Run with ``PRUNEC_UPDATE_GOLDEN=1`` to write it anew."""
+    shown = json.dumps(lock.schema(), indent=2) + "\n"
+    file = resources.files("prunec") / "docs" / "lock.schema.json"
+    if os.environ.get("PRUNEC_UPDATE_GOLDEN"):
+        Path(str(file)).write_text(shown, encoding="utf-8")
+    assert file.read_text(encoding="utf-8") == shown
+
+
+def test_a_lock_has_the_shape_that_the_schema_says() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    spec = """
+        target macs <= 60%
+        target params <= 90% in "2"
+        prune channels { score random(seed=0) }
+        repair none
+    """
+    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    files = prunec.compile(spec, model=net, args=(torch.randn(2, 4),)).files
+    made = json.loads(files[lock.NAME])
+    validator = jsonschema.Draft202012Validator(lock.schema())
+    validator.check_schema(lock.schema())
+    assert list(validator.iter_errors(made)) == []
+    renumbered = {**made, "renumbered": {"ids": "0-3, 7"}}
+    assert list(validator.iter_errors(renumbered)) == []
+    for wrong in (
+        {**made, "tool": "other"},
+        {**made, "files": {"slim.py": "abc"}},
+        {**made, "more": 1},
+        {k: v for k, v in made.items() if k != "plan"},
+        {**made, "plan": {"solver": "dp", "keep": {"a": [-1]}}},
+    ):
+        assert list(validator.iter_errors(wrong)) != []
+    assert set(lock.Lock.model_validate(made).files) == set(made["files"])

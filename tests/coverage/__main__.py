@@ -4,6 +4,7 @@
     python -m tests.coverage render [--out build/coverage]
 
 Records lie in OUT/records, one JSON file each; a model that has one is passed over, unless --fresh.
+The emitted files lie in OUT/sources, or in the folder after --sources.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from tests.coverage import record, table, zoo
+from tests.coverage import record, sources, table, zoo
 from tests.coverage.record import Record
 from tests.coverage.zoo.case import Case
 
@@ -46,6 +47,7 @@ def main(given: Sequence[str] | None = None) -> int:
         gone = {*zoo.missing(cases)}
         ready = [case for case in cases if case.suite not in gone]
         _run([c for c in ready if options.fresh or not _done(folder, c)], options)
+    sources.check_types(folder, _sources(options))
     print(f"wrote {table.render(folder)}")
     return int(any(r.status == "wrong" for r in record.load(folder)))
 
@@ -59,8 +61,14 @@ def _options(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--timeout", type=float, default=300, help="seconds a model")
     parser.add_argument("--memory", type=float, default=14, help="GiB a model")
     parser.add_argument("--out", type=Path, default=Path("build/coverage"))
+    parser.add_argument("--sources", type=Path, help="where emitted files lie (OUT/sources)")
     parser.add_argument("--fresh", action="store_true", help="measure again what has a record")
     return parser.parse_args(given)
+
+
+def _sources(options: argparse.Namespace) -> Path:
+    folder: Path = options.sources or options.out / "sources"
+    return folder.resolve()
 
 
 def _done(folder: Path, case: Case) -> bool:
@@ -82,7 +90,8 @@ def _run(cases: Sequence[Case], options: argparse.Namespace) -> None:
         ThreadPoolExecutor(options.jobs) as pool,
     ):
         bar = progress.add_task("models", total=len(cases))
-        work = [pool.submit(one, case, options.timeout, options.memory) for case in cases]
+        told = (options.timeout, options.memory, _sources(options))
+        work = [pool.submit(one, case, *told) for case in cases]
         try:
             for done in as_completed(work):
                 found = replace(done.result(), revision=revision)
@@ -95,10 +104,11 @@ def _run(cases: Sequence[Case], options: argparse.Namespace) -> None:
             raise
 
 
-def one(case: Case, timeout: float, memory: float = 14) -> Record:
+def one(case: Case, timeout: float, memory: float = 14, folder: Path | None = None) -> Record:
     """Measure a model in a process of its own; a process that dies or hangs is a record too."""
     command = [sys.executable, "-m", "tests.coverage.one", case.full]
     command += ["--timeout", str(timeout), "--memory", str(memory)]
+    command += ["--sources", str(folder)] if folder is not None else []
     start = time.perf_counter()
     process = subprocess.Popen(
         command,

@@ -13,6 +13,7 @@ from unittest import mock
 import numpy as np
 
 from prunec import understand
+from prunec.check import twin
 from prunec.ir.axis import Axis, Mask, atoms, mask
 from prunec.ir.graph import Weight
 from prunec.prepare import Stage, Subject
@@ -25,25 +26,35 @@ MOST = 12
 @dataclass
 class Watch:
     """What is seen of a compile while it runs. A model is understood once, however often it is
-    compiled.
+    compiled. Of the comparisons with the masked twin, the last counts.
     """
 
     understood: Understood | None = None
+    compared: twin.Result | None = None
 
 
 @contextmanager
 def watching() -> Iterator[Watch]:
-    """Keep what is understood of the model."""
+    """Keep what is understood of the model, and how its twin compares."""
     seen = Watch()
-    analyse = understand.run
+    analyse, compare = understand.run, twin.run
 
     def once(subject: Subject, stage: Stage, **settings: bool) -> Understood:
         if seen.understood is None:
             seen.understood = analyse(subject, stage, **settings)
         return seen.understood
 
-    with mock.patch.object(understand, "run", once):
+    def kept(*args: Any, **settings: Any) -> twin.Result:
+        seen.compared = compare(*args, **settings)
+        return seen.compared
+
+    with mock.patch.object(understand, "run", once), mock.patch.object(twin, "run", kept):
         yield seen
+
+
+def modes(found: twin.Result) -> dict[str, int]:
+    """How many cases were compared in each mode."""
+    return dict(Counter(case.name.partition(",")[0] for case in found.cases))
 
 
 def refusals(model: Understood) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Measure one model and print its record, one line of JSON.
 
-python -m tests.coverage.one NAME [--timeout 300] [--memory 14]
+python -m tests.coverage.one NAME [--timeout 300] [--memory 14] [--sources FOLDER]
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from prunec import driver, prepare
 from prunec.diagnostics import PruneError
 from prunec.driver import Compiled
 from prunec.prepare import Job, Memory
-from tests.coverage import facts, zoo
+from tests.coverage import facts, sources, zoo
 from tests.coverage.record import Record, Status
 from tests.coverage.zoo.case import Built, Case
 
@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("name", help="suite/model")
     parser.add_argument("--timeout", type=float, default=300, help="seconds")
     parser.add_argument("--memory", type=float, default=14, help="GiB of address space")
+    parser.add_argument("--sources", type=Path, help="where the emitted file is left")
     options = parser.parse_args()
     found = zoo.find([options.name], ())
     if len(found) != 1:
@@ -68,17 +69,21 @@ def main() -> None:
     limit = int(options.memory * 2**30)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     warnings.simplefilter("ignore")
-    print(measure(found[0], options.timeout).json(), flush=True)
+    print(measure(found[0], options.timeout, options.sources).json(), flush=True)
 
 
-def measure(case: Case, timeout: float = 300) -> Record:
-    """Build, compile and prove a model; whatever goes wrong is in the record."""
+def measure(case: Case, timeout: float = 300, folder: Path | None = None) -> Record:
+    """Build, compile and prove a model; whatever goes wrong is in the record. The emitted file is
+    left in the folder.
+    """
     record = Record(case.full)
     clock = Clock(record)
     with facts.watching() as seen:
         try:
             with _limit(timeout):
-                _run(case, record, clock, seen)
+                compiled = _run(case, record, clock, seen)
+                if compiled is not None:
+                    _source(record, compiled, clock, seen, folder)
         except OutOfTime:
             record.status = "timeout"
             record.reason = f"not done after {timeout:.0f} s, while {record.stage}"
@@ -93,7 +98,7 @@ def measure(case: Case, timeout: float = 300) -> Record:
     return record
 
 
-def _run(case: Case, record: Record, clock: Clock, seen: facts.Watch) -> None:
+def _run(case: Case, record: Record, clock: Clock, seen: facts.Watch) -> Compiled | None:
     built = case.build()
     asked: str | None = None
     for target in ASKED:
@@ -109,15 +114,36 @@ def _run(case: Case, record: Record, clock: Clock, seen: facts.Watch) -> None:
         else:
             _filled(record, compiled, target, seen)
             record.status = "equal"
-            return
+            return compiled
         finally:
             _understood(record, seen)
     if asked is None:
         record.status, record.reason = "refused", "\n\n".join(record.least)
-        return
+        return None
     record.target = asked
-    _filled(record, _compile(built, asked, clock), asked, seen)
+    compiled = _compile(built, asked, clock)
+    _filled(record, compiled, asked, seen)
     record.status, record.reason = "above", "\n\n".join(record.least)
+    return compiled
+
+
+def _source(
+    record: Record, compiled: Compiled, clock: Clock, seen: facts.Watch, folder: Path | None
+) -> None:
+    """What the emitted file is like. A model that is proved stays so, whatever this comes to."""
+    assert seen.understood is not None
+    clock("reading the source")
+    if folder is not None:
+        sources.keep(folder, record.name, compiled.source)
+    sources.fill(record, compiled.source)
+    clock("emitting again")
+    try:
+        record.fixed = sources.is_fixed(compiled, seen.understood.subject)
+    except OutOfTime:
+        record.notes.append("the time was up before the file was emitted again")
+    except Exception as error:
+        record.fixed = False
+        record.notes.append(f"the slim model cannot be emitted again: {_crash(error)[1]}")
 
 
 def _compile(built: Built, target: str, clock: Clock) -> Compiled:
@@ -148,6 +174,7 @@ def _filled(record: Record, compiled: Compiled, target: str, seen: facts.Watch) 
     """What the compile says. It raises unless all of its checks hold."""
     _understood(record, seen)
     record.target = target
+    record.modes = {} if seen.compared is None else facts.modes(seen.compared)
     costs = {c.metric: (c.dense, c.slim) for c in compiled.plan.costs if c.scope is None}
     record.macs, record.params = costs.get("macs"), costs.get("params")
     for check in compiled.report.checks:

@@ -26,7 +26,10 @@ class Record:
     ``known`` is a share of the graph's nodes, ``reachable`` one of the parameter elements. ``macs``
     and ``params`` are (dense, slim). ``refused`` are the operators without equations, ``held`` what
     keeps parameters out of reach, both with how many they are of. ``least`` says what P0601 said,
-    ``revision`` which prunec it was.
+    ``revision`` which prunec it was. ``modes`` counts the comparisons with the masked twin by mode.
+    Of the emitted file: ``lines`` of code, ``classes``, ``calls`` in forwards, ``private`` those
+    that torch has no public name for, whether it is ``fixed`` when traced and emitted again,
+    ``formatted`` and ``linted`` (ruff), and ``typed`` (mypy).
     """
 
     name: str
@@ -43,7 +46,16 @@ class Record:
     macs: tuple[int, int] | None = None
     params: tuple[int, int] | None = None
     error: float | None = None
+    modes: dict[str, int] = field(default_factory=dict)
     clean_room: bool | None = None
+    lines: int | None = None
+    classes: int | None = None
+    calls: int | None = None
+    private: dict[str, int] = field(default_factory=dict)
+    fixed: bool | None = None
+    formatted: bool | None = None
+    linted: bool | None = None
+    typed: bool | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     refused: list[dict[str, Any]] = field(default_factory=list)
     held: list[dict[str, Any]] = field(default_factory=list)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from prunec.emit import census
 from tests.coverage import __main__ as command
-from tests.coverage import record, table, zoo
+from tests.coverage import record, sources, table, zoo
 from tests.coverage.one import measure
 from tests.coverage.record import Record
 from tests.coverage.zoo.case import Built, Case
@@ -42,9 +43,16 @@ def test_a_model_is_compiled_to_the_target_and_tabled(tmp_path: Path) -> None:
     assert found.error is not None
     assert found.error < 1e-9
     assert found.clean_room
+    assert set(found.modes) >= {"eval", "train"}
+    assert (found.fixed, found.formatted, found.linted, found.typed) == (True,) * 4
+    assert (found.classes, found.private) == (1, {})
+    text = (tmp_path / "sources" / "own_residual.py").read_text()
+    assert census.run(text).lines == found.lines
     page = (tmp_path / "coverage.md").read_text()
     assert "| own | 1 | 1 (100%) | 0 | 0 | - | 100% | 99.7% |" in page
     assert json.loads((tmp_path / "coverage.json").read_text())["summary"][0]["equal"] == 1
+    assert f"| own | 1 | {found.lines} | 1 | 100% of {found.calls} | 100% | 100% |" in page
+    assert f"| {found.lines} lines, 1 classes, {found.calls} calls | ok |" in page
     written = record.path(tmp_path, "own/residual").stat().st_mtime_ns
     assert command.main(["own/residual", *out]) == 0
     assert record.path(tmp_path, "own/residual").stat().st_mtime_ns == written
@@ -120,6 +128,22 @@ def test_a_wrong_output_is_counted_and_shown(tmp_path: Path) -> None:
     assert "| timm | 3 | 1 (33.3%) | 0 | 1 | 1 timeout | 100% | 99.9% |" in page
     assert "| a | - | - | - | - | - | NO |" in page
     assert "- **timeout**: not done after ### s, while tracing: 1 models: timm/b" in page
+
+
+def test_what_is_not_clean_is_told_and_counted(tmp_path: Path) -> None:
+    bad = Record("own/bad", "equal", lines=2, classes=0, calls=4, modes={"eval": 2}, fixed=False)
+    sources.fill(bad, "import os\nx  = 1\ndef f(): return torch.ops.aten.a.b(1)\n")
+    assert (bad.formatted, bad.linted, bad.private) == (False, False, {"aten.a.b": 1})
+    file = record.path(tmp_path, bad.name)
+    file.parent.mkdir()
+    file.write_text(bad.json())
+    sources.keep(tmp_path / "sources", bad.name, "x: int = 'a'\n")
+    sources.check_types(tmp_path, tmp_path / "sources")
+    (found,) = record.load(tmp_path)
+    assert found.typed is False
+    told = "1 aten.a.b, no fixed point, ruff format, ruff check, mypy, one mode only"
+    assert sources.cells(found) == ("3 lines, 0 classes, 1 calls", told)
+    assert sources.summary([found, Record("own/none")])["public"] == 0
 
 
 def test_names_are_found_by_glob() -> None:
