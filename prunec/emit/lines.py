@@ -106,13 +106,24 @@ class Constructor:
         stands = path in self.graph.module and self.needed(path)
         names = self.graph.module[path].children if stands else ()
         if stands and self.hierarchy.kind(path) is Kind.SEQUENTIAL and not numbered(names):
-            yield self._set(holder, name, Construct("nn.Sequential"))
+            named = self._ordered(path)
+            yield self._set(holder, name, named or Construct("nn.Sequential"))
+            if named is not None:
+                return
             for inner, child in self.hierarchy.children(path):
                 yield from self._assign(attribute(holder, name), inner, child)
             return
         built = self.build(path)
         if built is not None:
             yield self._set(holder, name, built)
+
+    def _ordered(self, path: str) -> Construct | None:
+        """A Sequential made from an ``OrderedDict``; None where lines of their own read better."""
+        found = [(name, self.build(child)) for name, child in self.hierarchy.children(path)]
+        kept = tuple(Arg(built, name) for name, built in found if built is not None)
+        if len(kept) < 3 or not all(is_plain(str(a.name)) for a in kept):
+            return None
+        return Construct("nn.Sequential", (Arg(Construct("OrderedDict", kept)),))
 
     def _set(self, holder: str, name: str, value: Construct) -> Line:
         if is_plain(name):

@@ -23,7 +23,9 @@ BUILTINS = frozenset(
 )
 """Python's own names that the emitted source may say."""
 
-RESERVED = frozenset({"torch", "nn", "F", "self", "load", *BUILTINS, *helpers.SOURCES})
+RESERVED = frozenset(
+    {"torch", "nn", "F", "OrderedDict", "self", "load", *BUILTINS, *helpers.SOURCES}
+)
 """What the emitted source itself says; no local name may shadow it."""
 
 LOADING = frozenset({"path", "model", "weights", "name", "load_file"})

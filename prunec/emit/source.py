@@ -191,9 +191,10 @@ def _root_forward(shaped: Shaped) -> list[str]:
 
 
 def _imports(text: str) -> str:
+    first = ["from collections import OrderedDict", ""] * bool(re.search(r"\bOrderedDict\(", text))
     lines = ["import torch"] * bool(re.search(r"\btorch\.", text))
     lines += ["import torch.nn.functional as F"] * bool(re.search(r"\bF\.", text))
-    return "\n".join([*lines, "from torch import nn"])
+    return "\n".join([*first, *lines, "from torch import nn"])
 
 
 def _loader(graph: Graph, class_name: str, shown: Mapping[str, Expr]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -216,3 +218,20 @@ class Mixed(nn.Module):
 def test_lists_in_another_order_are_written_out() -> None:
     source, _ = both(Mixed(), torch.randn(2, 4))
     assert "features" not in source
+
+
+def test_a_sequential_with_names_is_made_from_them() -> None:
+    three = [("conv", nn.Linear(4, 4)), ("act", nn.ReLU()), ("head", nn.Linear(4, 2))]
+    source, model = both(Holder(nn.Sequential(OrderedDict(three))), torch.randn(2, 4))
+    assert "from collections import OrderedDict" in source
+    assert "OrderedDict(conv=nn.Linear(4, 4), act=nn.ReLU(), head=nn.Linear(4, 2))" in source
+    assert list(dict(model.named_modules())) == [
+        "",
+        "inner",
+        "inner.conv",
+        "inner.act",
+        "inner.head",
+    ]
+    odd = [("1st", nn.Linear(4, 4)), ("act", nn.ReLU()), ("forward_", nn.Linear(4, 2))]
+    source, _ = both(Holder(nn.Sequential(OrderedDict(odd))), torch.randn(2, 4))
+    assert "OrderedDict" not in source
