@@ -114,13 +114,15 @@ def _extended(before: Chain | None, node: Node, graph: Graph) -> Chain | None:
     if found is None or not isinstance(given, TensorType) or not isinstance(node.type, TensorType):
         return None
     wanted = sizes.of(node.type)
-    if before is not None:
-        both = movement.follow(before.movement, found)
-        if both is not None and both.sizes == wanted:
-            return Chain((*before.nodes, node), (*before.moves, found), both)
     alone = movement.follow(movement.identity(sizes.of(given)), found)
     if alone is None or alone.sizes != wanted:
         return None
+    if before is not None:
+        both = movement.follow(before.movement, found)
+        # What splits other dimensions than the chain did is a thought of its own.
+        most = max(before.movement.atoms, alone.atoms)
+        if both is not None and both.sizes == wanted and both.atoms <= most:
+            return Chain((*before.nodes, node), (*before.moves, found), both)
     return Chain((node,), (found,), alone)
 
 
@@ -157,6 +159,9 @@ class Writer:
 
     def chain(self, chain: Chain) -> None:
         """Write a chain: canonical where that is no longer, else as it was."""
+        if len(chain.nodes) == 1 and schema.base(chain.end.op) in moves.SHORT:
+            self.node(chain.end)
+            return
         old = sum(map(moves.cost, chain.moves))
         short = movement.canonical(chain.movement)
         if moves.cost(short) <= old and self.moves(chain, hinted(chain, short)):

@@ -143,8 +143,7 @@ def _layers(graph: Graph, items: Sequence[Node | Chain]) -> Iterator[_Linear]:
         if schema.base(node.op) != "linear" or not isinstance(source, Ref):
             continue
         before = ends.get(source.name)
-        weights = all(isinstance(a, WeightRef | None) for a in node.args[1:])
-        if before is None or counts[source.name] != 1 or not weights or node.kwargs:
+        if before is None or counts[source.name] != 1 or node.kwargs:
             continue
         unpacked = tuple(_unpacked(graph, node))
         values = [n.name for n in unpacked if n.op == "getitem"] or [node.name]

@@ -96,6 +96,11 @@ class Movement:
         return tuple(map(_size, self.made))
 
     @property
+    def atoms(self) -> int:
+        """Into how many pieces the dimensions of the input are split."""
+        return sum(map(len, self.given))
+
+    @property
     def source(self) -> tuple[Size, ...]:
         """The sizes of the input."""
         return tuple(map(_size, self.given))

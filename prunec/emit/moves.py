@@ -57,6 +57,8 @@ READERS = frozenset(
     permute movedim moveaxis t numpy_T mT
     """.split()
 )
+SHORT = frozenset({"mT", "numpy_T", "t", "movedim", "moveaxis", "ravel"})
+"""Spellings that stay where they stand alone."""
 
 
 def _read(node: Node, base: str, given: TensorType, made: TensorType) -> tuple[Move, ...] | None:

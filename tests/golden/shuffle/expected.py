@@ -4,22 +4,22 @@ from torch import nn
 
 
 class Shuffle(nn.Module):
-    def __init__(self, channels, size):
+    def __init__(self, channels):
         super().__init__()
-        self.size = size
         self.channels = channels
         self.conv = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
 
     def forward(self, x):
-        x = self.conv(x).reshape(-1, 2, self.size, 2, 4, 2, 4)
-        x = x.permute(0, 3, 5, 4, 6, 2, 1).reshape(-1, 16, self.channels)
-        x = x.softmax(-1).reshape(-1, 2, 2, 4, 4, self.channels)
-        return x.permute(0, 5, 1, 3, 2, 4).reshape(-1, self.channels, 8, 8)
+        x = self.conv(x).unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
+        x = x.reshape(-1, self.channels, 2, 4, 2, 4).permute(0, 2, 4, 3, 5, 1)
+        x = x.reshape(-1, 16, self.channels).softmax(-1)
+        x = x.reshape(-1, 2, 2, 4, 4, self.channels).permute(0, 5, 1, 3, 2, 4)
+        return x.reshape(-1, self.channels, 8, 8)
 
 
 class Slim(nn.Sequential):
     def __init__(self):
-        super().__init__(Shuffle(6, 3), nn.Conv2d(6, 8, 1), Shuffle(8, 4))
+        super().__init__(Shuffle(6), nn.Conv2d(6, 8, 1), Shuffle(8))
 
 
 def load(path):
