@@ -10,11 +10,13 @@ conversion to the dtype that is there does nothing in any precision.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from prunec.emit import schema
 from prunec.ir.graph import (
+    Argument,
     Graph,
     Node,
     Ref,
@@ -28,7 +30,10 @@ from prunec.ir.graph import (
 
 WIDE = "float32"
 
-CASTS = frozenset({"to", "_to_copy"})
+CASTS = frozenset({"to", "_to_copy", "type_as"})
+
+COUNTS = frozenset({"arange", "linspace"})
+"""Factories whose values need the precision; what others make is a constant."""
 
 PROMOTES = frozenset(
     """add sub rsub mul div pow where maximum minimum cat stack masked_fill atan2 addcmul addcdiv
@@ -73,8 +78,10 @@ def run(graph: Graph, nodes: Sequence[Node], output: Tree) -> Precision:
 
 def converts(node: Node) -> bool:
     """Whether a node gives float32 because it is told to."""
-    if "." not in node.op or not isinstance(node.type, TensorType) or node.type.dtype != WIDE:
+    if not isinstance(node.type, TensorType) or node.type.dtype != WIDE:
         return False
+    if schema.base(node.op) in CASTS and any(isinstance(a, Ref | WeightRef) for a in node.args[1:]):
+        return True
     return TorchName(WIDE) in (*node.args, *(v for _, v in node.kwargs))
 
 
@@ -90,27 +97,44 @@ class _Stretches:
 
     def take(self, node: Node) -> None:
         wide = [r for r in node.refs() if r.name in self.origins]
-        if converts(node) and not wide and node.name not in self.refused:
-            self.origins[node.name] = frozenset({node.name})
-        if not wide:
-            return
         base = schema.base(node.op)
-        if converts(node) and base in CASTS:
+        if base in CASTS:
+            wide = [r for r in wide if r == node.args[0]]
+        away = [r for r in wide if not self._is_inside(node, r)]
+        if away:
+            self.refuse(away)
+        elif not wide:
+            if self._may_start(node):
+                self.origins[node.name] = frozenset({node.name})
+        elif converts(node) and base in CASTS:
             self.ends.add(node.name)
-        elif _floats(node.type) and not (base == "type_as" and wide[0] == node.args[0]):
+        elif _floats(node.type):
             if base in PROMOTES or not any(self._is_narrow(r) for r in _operands(node)):
                 self.origins[node.name] = frozenset().union(*(self.origins[r.name] for r in wide))
             else:
                 self.refuse(wide)
+
+    def _is_inside(self, node: Node, value: Ref) -> bool:
+        """Whether a reader stands in the calls in which the value's stretches start."""
+        scopes = (self.graph.node[name].scope for name in self.origins[value.name])
+        return all(node.scope[: len(scope)] == scope for scope in scopes)
+
+    def _may_start(self, node: Node) -> bool:
+        base = schema.base(node.op)
+        if node.name in self.refused or not converts(node) or base == "type_as":
+            return False
+        if not any(isinstance(_type(o, self.graph), TensorType) for o in _operands(node)):
+            return base in COUNTS
+        given = _type(node.args[0], self.graph)
+        truth = isinstance(given, TensorType) and given.dtype == "bool"
+        return not base.endswith("_like") and not truth
 
     def refuse(self, values: Iterable[Ref]) -> None:
         """The conversions behind these values start nothing."""
         self.met.update(name for ref in values for name in self.origins[ref.name])
 
     def _is_narrow(self, operand: Ref | WeightRef) -> bool:
-        if isinstance(operand, WeightRef):
-            return _floats(self.graph.weight[operand.name].type)
-        return operand.name not in self.origins and _floats(self.graph.types[operand.name])
+        return operand.name not in self.origins and _floats(_type(operand, self.graph))
 
 
 def _operands(node: Node) -> Iterator[Ref | WeightRef]:
@@ -135,8 +159,56 @@ def _usual(graph: Graph) -> str:
     return WIDE
 
 
+def _type(argument: Argument, graph: Graph) -> Type:
+    match argument:
+        case Ref(name=name):
+            return graph.types[name]
+        case WeightRef(name=name):
+            return graph.weight[name].type
+        case _:
+            return None
+
+
+def apart(graph: Graph) -> Graph:
+    """The graph where an argument that a call converts to its own dtype keeps its name outside.
+
+    Such a conversion returns its argument itself, so that a trace calls it by the new name from
+    there on: also where the caller adds its input to what a norm returns.
+    """
+    sources: dict[str, Node] = {}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        args, kwargs = _renamed((node.args, node.kwargs), node, sources)
+        read = (
+            node
+            if (args, kwargs) == (node.args, node.kwargs)
+            else replace(node, args=args, kwargs=kwargs)
+        )
+        nodes.append(read)
+        source = read.args[0] if schema.base(node.op) in CASTS else None
+        if isinstance(source, Ref) and graph.types[source.name] == node.type:
+            maker = graph.node.get(source.name)
+            if maker is None or maker.scope[: len(node.scope)] != node.scope:
+                sources[node.name] = read
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _renamed(argument: Any, reader: Node, sources: Mapping[str, Node]) -> Any:
+    """References of a reader to conversions of other calls as references to their arguments."""
+    if isinstance(argument, tuple):
+        return tuple(_renamed(a, reader, sources) for a in argument)
+    while isinstance(argument, Ref) and argument.name in sources:
+        source = sources[argument.name]
+        if reader.scope[: len(source.scope)] == source.scope:
+            break
+        argument = source.args[0]
+    return argument
+
+
 def plain(node: Node, found: Precision, given: Type) -> Node:
     """The node without a ``dtype`` that says what would come out anyway."""
+    if node.name in found.ends and schema.base(node.op) in CASTS:
+        return replace(node, op="aten.to.dtype", args=(node.args[0], TorchName(WIDE)), kwargs=())
     told = converts(node) and schema.base(node.op) not in CASTS and node.name not in found.starts
     if not told or not isinstance(given, TensorType) or given.dtype != WIDE:
         return node

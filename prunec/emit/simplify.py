@@ -100,7 +100,7 @@ class Program:
 
 def run(graph: Graph) -> Program:
     """Rewrite until nothing changes, and leave out whatever does not reach the output."""
-    graph = sizes.corrected(graph)
+    graph = precision.apart(sizes.corrected(graph))
     for _ in range(ROUNDS):
         after = _rewritten(graph)
         if after.nodes == graph.nodes:
@@ -186,7 +186,7 @@ def _copied(node: Node, graph: Graph, found: Precision) -> Argument:
         neutral = isinstance(other, int | float) and other == NEUTRAL[base] and not node.kwargs
         exact = base in ("mul", "div") or "int" in node.type.dtype
         return source if neutral and exact else None
-    if base in ("to", "_to_copy") and isinstance(given, TensorType):
+    if base in precision.CASTS and isinstance(given, TensorType):
         bound = schema.bind(node)
         moves = bound.get("copy") or isinstance(bound.get("memory_format"), TorchName)
         moves = moves or found.needs(node.name)

@@ -276,7 +276,8 @@ NETWORKS: Mapping[str, Network] = {
     "bfloat16": of_dtype(torch.bfloat16),
     "float64": of_dtype(torch.float64),
     "functional": Network(Functional, lambda count: ((torch.randn(count, 5, 7),), {})),
-    "upcast": Network(
+    "upcast": Network(Upcast, lambda count: ((torch.randn(count, 6, 8),), {})),
+    "upcast_bfloat16": Network(
         lambda: Upcast().to(torch.bfloat16),
         lambda count: ((torch.randn(count, 6, 8, dtype=torch.bfloat16),), {}),
     ),

@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 from tests.emit.networks import NETWORKS, Pair, pair, tensors
 
 each = pytest.mark.parametrize("name", NETWORKS)
-SINGLE = ("convolutional", "transformer", "nested", "buffered", "shared", "recurrent")
+SINGLE = ("convolutional", "transformer", "nested", "buffered", "shared", "recurrent", "upcast")
 single = pytest.mark.parametrize("name", SINGLE)
 NORMED = ("convolutional", "partly_frozen", "half", "float64", "functional")
 
