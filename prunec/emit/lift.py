@@ -149,7 +149,14 @@ def _last(node: Node, name: str) -> int:
 
 
 def _attends(node: Node) -> bool:
-    return "att" in node.scope[-1].cls.rpartition(".")[2].lower() if node.scope else False
+    """Whether an attention splits the last dimension of a sequence."""
+    bound = schema.bind(node)
+    sizes, dim = bound["sizes"], bound["dim"]
+    if not isinstance(node.type, TensorType) or not isinstance(sizes, tuple) or not node.scope:
+        return False
+    last = node.type.rank - len(sizes)
+    named = "att" in node.scope[-1].cls.rpartition(".")[2].lower()
+    return named and last > 0 and dim in (last, -1)
 
 
 def _put(

@@ -265,8 +265,9 @@ SIZES: Mapping[int, tuple[str, ...]] = {
 
 def _empty(weight: Weight) -> Construct:
     type_ = weight.type
-    known = SIZES if weight.name.endswith("weight") or type_.rank == 1 else {}
-    nouns = known.get(type_.rank, ("size",) * type_.rank)
+    trained = weight.name.endswith("weight") or (weight.kind == "parameter" and type_.rank == 1)
+    nouns = SIZES.get(type_.rank) if trained else None
+    nouns = nouns or ("size",) * type_.rank
     sizes = tuple(Arg(n, noun=noun) for n, noun in zip(type_.shape, nouns, strict=True))
     return Construct("torch.empty", (*(sizes or (Arg((), noun="size"),)), dtype(type_.dtype)))
 

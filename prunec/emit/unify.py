@@ -35,8 +35,16 @@ KINDS: Mapping[str, str] = {
     "divisor": "scale",
     "scale_factor": "scale_factor",
     "upscale_factor": "scale_factor",
+    "num_heads": "num_heads",
+    "pad": "pad",
+    "size": "length",
+    "length": "length",
+    "start": "length",
+    "stop": "length",
+    "shift": "length",
+    "output_size": "length",
 }
-"""What settings are about, by noun; all others are sizes, which may well be the same."""
+"""What settings are about, by noun; all others are widths, which may well be the same."""
 
 FORWARD = -1
 """The line of a site that is in the forward."""
@@ -67,7 +75,7 @@ class Site:
         """What may be one parameter: sizes, or what has the same name."""
         if any(isinstance(v, bool | Text) for v in self.values):
             return "flag" if self.default is False else self.noun
-        return KINDS.get(self.noun, "size")
+        return KINDS.get(self.noun, "width")
 
     @property
     def is_module(self) -> bool:
