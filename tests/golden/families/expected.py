@@ -4,22 +4,6 @@ import torch.nn.functional as F
 from torch import nn
 
 
-class Stage(nn.Module):
-    def __init__(self, blocks, normalized_shape, in_features=None):
-        super().__init__()
-        self.reduce = nn.Identity()
-        if in_features is not None:
-            self.reduce = nn.Linear(in_features, normalized_shape)
-        self.blocks = blocks
-        self.norm = nn.LayerNorm(normalized_shape)
-
-    def forward(self, x):
-        x = self.reduce(x)
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
-
-
 class Mixer(nn.Module):
     def __init__(self, features, up_features):
         super().__init__()
@@ -30,6 +14,22 @@ class Mixer(nn.Module):
     def forward(self, x):
         y = F.relu(self.up(self.norm(x)))
         return x + self.down(y)
+
+
+class Stage(nn.Module):
+    def __init__(self, blocks, features, in_features=None):
+        super().__init__()
+        self.reduce = nn.Identity()
+        if in_features is not None:
+            self.reduce = nn.Linear(in_features, features)
+        self.blocks = blocks
+        self.norm = nn.LayerNorm(features)
+
+    def forward(self, x):
+        x = self.reduce(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
 
 
 class Slim(nn.Module):

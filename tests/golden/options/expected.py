@@ -30,11 +30,11 @@ class Block(nn.Module):
 
 
 class Residual(nn.Module):
-    def __init__(self, num_features, out_channels, residual=False):
+    def __init__(self, channels, out_channels, residual=False):
         super().__init__()
         self.residual = residual
-        self.norm = nn.BatchNorm2d(num_features)
-        self.fc = nn.Conv2d(num_features, out_channels, 1)
+        self.norm = nn.BatchNorm2d(channels)
+        self.fc = nn.Conv2d(channels, out_channels, 1)
 
     def forward(self, x):
         fc = self.fc(self.norm(x))
