@@ -12,8 +12,7 @@ class Mixer(nn.Module):
         self.down = nn.Linear(up_features, features)
 
     def forward(self, x):
-        y = F.relu(self.up(self.norm(x)))
-        return x + self.down(y)
+        return x + self.down(F.relu(self.up(self.norm(x))))
 
 
 class Stage(nn.Module):
@@ -50,8 +49,8 @@ class Stage3(nn.Module):
         self.norm = nn.LayerNorm(10)
 
     def forward(self, x):
-        x = self.blocks[0](self.reduce(x))
-        return self.norm(x)
+        x = self.reduce(x)
+        return self.norm(self.blocks[0](x))
 
 
 class Slim(nn.Module):
