@@ -1,55 +1,73 @@
 """Bodies: the statements of one forward.
 
-A value that is read once moves into the expression that reads it, as long as the order of
-evaluation stays what it was and the line stays readable; every other value gets a name.
+A value that is read once moves into the expression that reads it as long as the line stays
+readable; every other value gets a name. `effort` says what reads well.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from prunec.emit import layout, names, recurrent, rows
+from prunec.emit import effort, layout, names, recurrent, rows, schedule
 from prunec.emit.expr import Expr, call
 from prunec.emit.locals import Locals
 from prunec.emit.recurrent import Recurrence
 from prunec.emit.render import Renderer
 from prunec.emit.steps import Append, Each, Loop, Model, Run, Step, Term
 from prunec.emit.tree import Region
-from prunec.ir.graph import Node, Ref, TensorType, Tree, WeightRef
-
-EFFORT = 3.5
-"""How much one expression may ask of its reader; a plain call is 1."""
-
-LINE = 72
-"""How long an expression may become by taking in another."""
+from prunec.ir.graph import Argument, Node, Ref, TensorType, Tree, WeightRef
 
 Given: TypeAlias = Mapping[str, "Ref | WeightRef | tuple[Ref, ...]"]
 """Parameter names with what they bring."""
 
 
+@dataclass(frozen=True)
+class Body:
+    """The lines of a forward, and the names under which it gives values to what it calls.
+
+    ``passed`` has those names by the path of the module, or of the list that is looped over.
+    """
+
+    lines: list[str]
+    passed: Mapping[str, Mapping[Argument, str]]
+
+
 def run(
-    model: Model, region: Region, given: Given, output: Tree, sizes: Mapping[str, str]
-) -> list[str]:
-    """The lines of a forward's body; ``sizes`` are parameters that bring a dynamic size.
+    model: Model,
+    region: Region,
+    given: Given,
+    output: Tree,
+    sizes: Mapping[str, str],
+    *,
+    keys: Mapping[str, str] | None = None,
+) -> Body:
+    """A forward's body.
+
+    Args:
+        sizes: parameters that bring a dynamic size.
+        keys: names for values that the model returns under a key.
 
     A dynamic size that is needed where no tensor at hand has it is read at the top.
     """
     hoisted: dict[str, str] = {}
     row = rows.run(model, region, output)
+    inlined = schedule.inlined(model, region, output)
     while True:
         known = {**hoisted, **sizes}
-        variables = Locals(model.program, row)
+        variables = Locals(model, row, keys or {})
         variables.reserved.update(known.values())
         renderer = Renderer(model=model, path=region.path, locals=variables, sizes=known)
-        writer = _Writer(renderer, output)
+        writer = _Writer(renderer, output, inlined)
         writer.take(given)
         for step in row:
             writer.write(step)
         if not renderer.missing:
-            return [*_hoist(model, given, hoisted), *writer.lines]
+            lines = [*_hoist(model, given, hoisted), *writer.lines]
+            return Body(lines, renderer.passed)
         for symbol in renderer.missing:
             hoisted[symbol] = names.local(symbol.lower())
 
@@ -71,8 +89,9 @@ class _Writer:
 
     renderer: Renderer
     output: Tree
+    inlined: AbstractSet[str]
     lines: list[str] = field(default_factory=list)
-    pending: list[Term] = field(default_factory=list)
+    pending: dict[str, Term] = field(default_factory=dict)
 
     @property
     def locals(self) -> Locals:
@@ -94,34 +113,40 @@ class _Writer:
 
     def write(self, step: Step) -> None:
         """Go on by one step."""
-        waiting = {t.step.results[0]: t for t in self.pending}
-        wanted = [r.name for r in step.reads if isinstance(r, Ref) and r.name in waiting]
-        tail = self.pending[len(self.pending) - len(wanted) :] if wanted else []
-        term = Term(step, {n: waiting[n] for n in wanted})
-        if [t.step.results[0] for t in tail] == wanted and self._reads_well(term):
-            del self.pending[len(self.pending) - len(wanted) :]
+        read = (r.name for r in step.reads if isinstance(r, Ref))
+        wanted = [name for name in read if name in self.pending]
+        for name in self._unwanted(step, wanted):
+            self._emit_after(self.pending.pop(name))
+        term = Term(step, {n: self.pending.pop(n) for n in wanted if n in self.pending})
+        block = isinstance(step.act, Loop | Each | Append)
+        if not block and len(step.results) == 1 and step.results[0] in self.inlined:
+            self.pending[step.results[0]] = term
         else:
-            self._flush()
-            term = Term(step)
-        moves = not isinstance(step.act, Loop | Each | Append) and len(step.results) == 1
-        moves = moves and not (isinstance(step.act, Recurrence) and step.act.unpacks)
-        if moves and self.locals.remaining[step.results[0]] == 1:
-            self.pending.append(term)
-        else:
-            self._flush()
-            self._emit(term)
+            self._emit_after(term)
 
-    def _reads_well(self, term: Term) -> bool:
-        if not term.inner:
-            return True
-        if isinstance(term.step.act, Loop | Each | Append):
-            return False
-        return term.effort <= EFFORT and len(self._render(term).text) <= LINE
+    def _unwanted(self, step: Step, wanted: Sequence[str]) -> list[str]:
+        """The operands that get a name because the line would be too long otherwise."""
+        if isinstance(step.act, Loop | Each | Append):
+            return list(wanted)
+        if step.act is None and isinstance(self.output, Ref):
+            return []
+        unwanted: set[str] = set()
+        while len(unwanted) < len(wanted):
+            kept = {n: self.pending[n] for n in wanted if n not in unwanted}
+            self.locals.name_of.update(dict.fromkeys(unwanted, "x"))
+            if len(self._render(Term(step, kept)).text) <= effort.LENGTH:
+                break
+            unwanted |= effort.largest(kept, len(wanted))
+        return [n for n in wanted if n in unwanted]
 
-    def _flush(self) -> None:
-        waiting, self.pending = self.pending, []
-        for term in waiting:
-            self._emit(term)
+    def _emit_after(self, term: Term) -> None:
+        """Write a statement, after all that must come before it."""
+        ordered = _rows(term)
+        for name, other in list(self.pending.items()):
+            if ordered & _rows(other):
+                del self.pending[name]
+                self._emit(other)
+        self._emit(term)
 
     def _render(self, term: Term) -> Expr:
         return self.renderer.run(term, self.output)
@@ -155,6 +180,7 @@ class _Writer:
 
     def _emit_loop(self, term: Term, loop: Loop) -> None:
         args = list(map(self.renderer.show, loop.arguments))
+        self.renderer.pass_(loop.members.container, loop.arguments)
         self.locals.read(term)
         carried = [self._carry(term, loop, n) for n in range(len(loop.carried))]
         for place, name in zip(loop.carried, carried, strict=True):
@@ -225,6 +251,11 @@ class _Writer:
         self.lines += layout.statement(call(f"{name}.append", [shown]), 2)
         del self.renderer.lists[act.before]
         self.renderer.lists[(*act.before, Ref(term.step.results[0]))] = name
+
+
+def _rows(term: Term) -> frozenset[str]:
+    """The rows in which any part of a term stands: parts of one row keep their order."""
+    return frozenset(schedule.rows_of_step(term.step)).union(*map(_rows, term.inner.values()))
 
 
 def _one_of(path: str) -> str:

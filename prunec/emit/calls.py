@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from prunec.emit import arguments, schema
+from prunec.emit import arguments, index, schema
 from prunec.emit.arguments import Render
 from prunec.emit.construct import same
 from prunec.emit.constructors import square
@@ -48,7 +48,9 @@ def effort(node: Node) -> float:
     """How much of a line's readability an operator takes: 1 for a plain call."""
     base = schema.base(node.op)
     if base in HEAVY:
-        return 2
+        return 1.5
+    if base in index.OPS or base == "neg":
+        return 0.25
     return 0.5 if base in LIGHT or (base not in FUNCTIONS and hasattr(torch.Tensor, base)) else 1
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import builtins
+import re
 from collections.abc import Mapping
 
-from prunec.emit import schema
-from prunec.emit.simplify import Program
-from prunec.ir.graph import Ref, TensorType
+from prunec.ir.graph import Dict_, Ref, Sequence_, Tree
 
 ARITHMETIC = frozenset({"add", "sub", "mul", "div", "rsub"})
 
@@ -23,54 +23,88 @@ OPERATORS: Mapping[str, str] = {
     "arange": "positions",
     "matmul": "scores",
     "bmm": "scores",
-    "softmax": "attention",
+    "softmax": "attn",
     "mean": "mean",
     "var": "var",
-    "cat": "joined",
-    "stack": "stacked",
     "cos": "cos",
     "sin": "sin",
     "embedding": "embedded",
-    "scaled_dot_product_attention": "attended",
 }
 
 SUFFIXES = ("_proj", "_projection", "_layer", "_linear", "_lin", "_fc")
 PREFIXES = ("to_", "w_")
 
+GENERIC = re.compile(r"[xyz]\d*|out|index|n|t")
+"""Names that say nothing of their value."""
 
-def module(path: str) -> str:
-    """A value's name after the module that made it: ``q`` for ``attn.q_proj``."""
-    name = path.rpartition(".")[2]
+LAYER = re.compile(
+    "norm|act|conv|proj|fc|drop|linear|dense|cell|block|layer|stage|pool|attention|mlp|body|relu"
+    "|stem|head|branch|model|backbone|feature|fuse|embed_tokens|scores"
+)
+"""What names of layers contain: such a name says where a value was made, not what it is for."""
+
+
+def module(path: str) -> str | None:
+    """A value's name after the module that made it: ``q`` for ``attn.q_proj``.
+
+    An item of a list is called after the list: ``branch0`` for ``branches.0``.
+    """
+    above, _, name = path.rpartition(".")
     if name.isdecimal():
-        return "y"
+        stem = above.rpartition(".")[2]
+        if not stem or stem[-1].isdecimal():
+            return None
+        return f"{snake(singular(stem))}{name}"
     for suffix in SUFFIXES:
         name = name.removesuffix(suffix) or name
     for prefix in PREFIXES:
         name = name.removeprefix(prefix) or name
-    return name
+    return snake(name)
 
 
-def plain(program: Program, value: str) -> str | None:
-    """The name of a value that is no feature map: a mask, positions, rotary angles."""
-    type_ = program.types[value]
-    if not isinstance(type_, TensorType):
-        return "n"
-    if type_.dtype == "bool":
-        return "mask"
-    known = ("cos", "sin") if "float" in type_.dtype else ("positions",)
-    made = program.node.get(value)
-    while made is not None:
-        found = OPERATORS.get(schema.base(made.op))
-        if found in known:
-            return found
-        source = made.args[0] if made.args else None
-        following = schema.base(made.op) in TRANSPARENT and isinstance(source, Ref)
-        made = program.node.get(source.name) if following and isinstance(source, Ref) else None
-    return None if "float" in type_.dtype else "index"
+def snake(name: str) -> str:
+    """``self_attention`` for ``SelfAttention``; names in lower case stay."""
+    parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
+    return parts.lower()
 
 
-def parameter(program: Program, value: str) -> str | None:
-    """What a module calls a value that it is given beside its main input."""
-    if any(i.name == value for i in program.graph.inputs):
-        return value
-    return plain(program, value)
+def singular(name: str) -> str:
+    """``branch`` for ``branches``, ``layer`` for ``layers``."""
+    if name.endswith(("ches", "shes", "xes", "sses")):
+        return name[:-2]
+    return name[:-1] if name.endswith("s") and not name.endswith("ss") and len(name) > 2 else name
+
+
+def is_telling(name: str) -> bool:
+    """Whether a name says what a value is for also to a module that is given the value."""
+    plain = name.replace("_", "").isalpha() and len(name) > 2
+    return plain and GENERIC.fullmatch(name) is None and LAYER.search(name) is None
+
+
+def keys(output: Tree) -> Mapping[str, str]:
+    """Values that the model returns under a key, with a name after it; others are left out."""
+    found: list[tuple[str, str, str]] = []
+    _collect(output, "", found)
+    plain = [key for _, _, key in found]
+    named: dict[str, str] = {}
+    for value, above, key in found:
+        if not key.isidentifier() or not key.islower() or hasattr(builtins, key):
+            continue
+        outer = re.sub(r"_?outputs?$", "", above)
+        unique = plain.count(key) == 1 or not outer
+        named.setdefault(value, key if unique else f"{outer}_{key}")
+    return named
+
+
+def _collect(tree: Tree, above: str, found: list[tuple[str, str, str]]) -> None:
+    match tree:
+        case Dict_(items=pairs):
+            for key, item in pairs:
+                if isinstance(item, Ref):
+                    found.append((item.name, above, key))
+                else:
+                    _collect(item, key, found)
+        case Sequence_(items=items):
+            for item in items:
+                if not isinstance(item, Ref):
+                    _collect(item, above, found)

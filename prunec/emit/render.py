@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prunec.emit import calls, expr, index, recurrent, schema, spellings
@@ -31,7 +31,8 @@ class Renderer:
     """Renders terms. Dynamic sizes that no tensor at hand has are noted in ``missing``.
 
     ``sizes`` are local names of dynamic sizes, ``weights`` those of weights that were passed in,
-    ``lists`` names that hold several tensors.
+    ``lists`` names that hold several tensors, ``passed`` those under which each module that is
+    called, or the list that it stands in, is given values.
     """
 
     model: Model
@@ -41,6 +42,7 @@ class Renderer:
     weights: dict[str, str] = field(default_factory=dict)
     lists: dict[tuple[Argument, ...], str] = field(default_factory=dict)
     missing: dict[str, None] = field(default_factory=dict)
+    passed: dict[str, Mapping[Argument, str]] = field(default_factory=dict)
     term: Term | None = None
 
     def run(self, term: Term, output: Tree) -> Expr:
@@ -53,7 +55,9 @@ class Renderer:
                 case Region(path=path) as region:
                     head = self.model.hierarchy.access(self.path, path)
                     assert head is not None
-                    return expr.call(head, map(self.show, self.model.boundaries(region).arguments))
+                    arguments = self.model.boundaries(region).arguments
+                    self.pass_(path, arguments)
+                    return expr.call(head, map(self.show, arguments))
                 case Recurrence(region=region) as act:
                     head = self.model.hierarchy.access(self.path, region.path)
                     assert head is not None
@@ -86,6 +90,11 @@ class Renderer:
                 return expr.display(map(self.show, argument), "()" if plain and argument else "[]")
             case _:
                 return expr.literal(argument)
+
+    def pass_(self, path: str, arguments: Sequence[Argument]) -> None:
+        """Note under which names a module is given its arguments."""
+        found = ((a, self.locals.name_of.get(a.name)) for a in arguments if isinstance(a, Ref))
+        self.passed[path] = {a: name for a, name in found if name is not None}
 
     def number(self, argument: Argument) -> Expr | None:
         shown = self.model.literals.get(argument.name) if isinstance(argument, WeightRef) else None

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from prunec.emit import calls, loops
-from prunec.emit.hierarchy import Kind
 from prunec.emit.steps import Append, Model, Step, recurrence
 from prunec.emit.tree import Maybe, Region, flat
 from prunec.ir.graph import Node, Ref, Tree, all_leaves
 
 
 def run(model: Model, region: Region, output: Tree) -> tuple[Step, ...]:
-    """The steps of a forward, the return statement last."""
+    """The steps of a forward with its loops, the return statement last."""
+    *row, last = plain(model, region, output)
+    return tuple(_growing(model, [*loops.run(model, row, output), last]))
+
+
+def plain(model: Model, region: Region, output: Tree) -> list[Step]:
+    """One step for each operator and call, the return statement last."""
     effort = 0 if isinstance(output, Ref) else 0.5
     last = Step(None, (), tuple(all_leaves(output)), effort)
-    row = [*loops.run(model, [_step(model, i) for i in region.items], output), last]
-    return tuple(_growing(model, row))
+    return [*(_step(model, i) for i in region.items), last]
 
 
 def _step(model: Model, item: Node | Region) -> Step:
@@ -25,8 +29,7 @@ def _step(model: Model, item: Node | Region) -> Step:
         call = recurrence(model, item)
         if call is not None:
             return Step(call, boundary.outputs, call.reads, 2)
-        heavy = model.hierarchy.kind(item.path) is not Kind.LEAF
-        return Step(item, boundary.outputs, flat(boundary.arguments), 2 if heavy else 1)
+        return Step(item, boundary.outputs, flat(boundary.arguments), 1)
     if isinstance(item, Maybe):
         reads = (*model.program.reads(item), item.otherwise)
         return Step(item, model.program.results(item), reads, calls.effort(item) + 1)

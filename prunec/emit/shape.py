@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from prunec.emit import keys, leaves, sequences, standins, tree
+from prunec.emit import keys, leaves, schedule, sequences, standins, tree
 from prunec.emit.construct import Construct
 from prunec.emit.expr import Expr
 from prunec.emit.hierarchy import CONTAINERS, Hierarchy, Kind, numbered
@@ -47,7 +47,9 @@ def run(program: Program, literals: Mapping[str, Expr]) -> Shaped:
         model = model_of(program, hierarchy, literals)
         unwanted = {id(r) for r in _misfits(model, root)} or set(keys.unequal(model, root))
         if not unwanted:
-            return Shaped(root, model, built)
+            root = schedule.run(model, root)
+            ordered = replace(program, nodes=tuple(root.nodes()))
+            return Shaped(root, model_of(ordered, hierarchy, literals), built)
         dissolved.update(r.path for r in root.walk() if id(r) in unwanted)
         root = tree.dissolve(root, lambda r: id(r) in unwanted)  # noqa: B023
 

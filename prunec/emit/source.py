@@ -11,32 +11,29 @@ from torch import Tensor
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.emit import (
     alike,
-    body,
     classes,
     constants,
     definition,
     expand,
     helpers,
-    hints,
     layout,
     levels,
     names,
     sequences,
     shape,
-    signature,
     simplify,
 )
 from prunec.emit.alike import Instance
 from prunec.emit.classes import Class
 from prunec.emit.construct import Construct
 from prunec.emit.expr import Expr, display, literal, quote
+from prunec.emit.forwards import Forwards
 from prunec.emit.hierarchy import numbered
 from prunec.emit.lines import Constructor
 from prunec.emit.names import Names
 from prunec.emit.shape import Shaped
-from prunec.emit.steps import Model, output_of
-from prunec.emit.tree import Argument, Region
-from prunec.ir.graph import Graph, Ref, TensorType, WeightRef
+from prunec.emit.tree import Region
+from prunec.ir.graph import Graph, Ref
 
 
 def run(
@@ -65,7 +62,8 @@ def run(
     shown = constants.literals(graph, weights or {})
     shaped = _placed(shape.run(program, shown), shown)
     written = list(_classes(shaped, class_name, shown))
-    text = "\n\n\n".join(_class(shaped, c) for c in written)
+    forwards = Forwards(shaped)
+    text = "\n\n\n".join(_class(c, forwards) for c in written)
     loader = _loader(graph, class_name, shown)
     brought = helpers.needed(program.nodes)
     imports = _imports("\n".join([*brought, text]))
@@ -126,14 +124,12 @@ def first_calls(root: Region) -> dict[str, Region]:
     return found
 
 
-def _class(shaped: Shaped, cls: Class) -> str:
+def _class(cls: Class, forwards: Forwards) -> str:
     lines = [f"class {cls.name}({cls.model.above}):"]
     made = definition.run(cls)
     lines += made
     if cls.region is not None:
-        whole = cls.model.path == ""
-        forward = _root_forward(shaped) if whole else _forward(shaped, cls.region)
-        lines += [""] * bool(made) + forward
+        lines += [""] * bool(made) + forwards.lines(cls.region)
     elif not made:
         lines.append("    pass")
     return "\n".join(lines)
@@ -150,44 +146,6 @@ def _is_sequential(shaped: Shaped) -> bool:
         and names == [("input", True, False)]
         and sequences.is_chain(shaped.model, shaped.root)
     )
-
-
-def _forward(shaped: Shaped, region: Region) -> list[str]:
-    model = shaped.model
-    boundary = model.boundaries(region)
-    given: dict[str, Argument] = {}
-    sizes: dict[str, str] = {}
-    taken = Names(*names.RESERVED)
-    for i, ref in enumerate((*boundary.inputs, *boundary.weights)):
-        given[taken(_parameter(model, ref, i))] = ref
-    for symbol, _ in boundary.sizes:
-        sizes[symbol] = taken(names.local(symbol.lower()))
-    shown = ["self", *given, *sizes.values()]
-    lines = body.run(model, region, given, output_of(boundary), sizes)
-    return [*layout.define("forward", shown), *lines]
-
-
-def _parameter(model: Model, ref: Argument, position: int) -> str:
-    if isinstance(ref, tuple):
-        return "features"
-    if isinstance(ref, WeightRef):
-        return names.local(ref.name.rpartition(".")[2])
-    type_ = model.program.types[ref.name]
-    floating = isinstance(type_, TensorType) and "float" in type_.dtype
-    if position == 0 and floating:
-        return "x"
-    found = hints.parameter(model.program, ref.name)
-    return names.local(found) if found is not None else "xyzuvw"[min(position, 5)]
-
-
-def _root_forward(shaped: Shaped) -> list[str]:
-    graph, output = shaped.model.program.graph, shaped.model.program.output
-    shown, given, first = signature.parameters(graph)
-    says = signature.docstring(output)
-    lines = layout.define("forward", ["self", *shown])
-    lines += [f"        {line}" for line in ([] if says is None else [says])]
-    lines += [f"        {line}" for line in first]
-    return lines + body.run(shaped.model, shaped.root, given, output, {})
 
 
 def _imports(text: str) -> str:

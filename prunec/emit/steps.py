@@ -11,6 +11,7 @@ from prunec.emit import recurrent
 from prunec.emit.expr import Expr
 from prunec.emit.hierarchy import Hierarchy, Kind
 from prunec.emit.recurrent import Recurrence
+from prunec.emit.roles import Roles
 from prunec.emit.simplify import Program
 from prunec.emit.tree import Argument, Boundaries, Boundary, Region
 from prunec.ir.graph import Node, Ref, Sequence_, Tree, WeightRef
@@ -29,6 +30,11 @@ class Model:
         """Whether a module does nothing and holds nothing: in a list it is an ``nn.Identity``."""
         known = path in self.program.graph.module
         return known and path not in self._used
+
+    @cached_property
+    def roles(self) -> Roles:
+        """What each value is for."""
+        return Roles(self.program)
 
     @cached_property
     def _used(self) -> frozenset[str]:

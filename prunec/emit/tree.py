@@ -112,27 +112,21 @@ def dissolve(region: Region, unwanted: Callable[[Region], bool]) -> Region:
 
 
 class Boundaries:
-    """Boundaries of regions of one tree; positions in the order of execution say who is inside."""
+    """Boundaries of regions of one tree, whatever the order of the regions among each other."""
 
     def __init__(self, program: Program, reach: Callable[[str, str], bool]) -> None:
         """``reach(path, weight)``: whether the module at ``path`` holds the weight."""
         self._program = program
         self._reach = reach
-        self._position = {n.name: i for i, n in enumerate(program.nodes)}
         self._found: dict[int, tuple[Region, Boundary]] = {}
 
     @cached_property
-    def _made_at(self) -> dict[str, int]:
-        nodes = enumerate(self._program.nodes)
-        return {value: i for i, node in nodes for value in self._program.results(node)}
-
-    @cached_property
-    def _last_read(self) -> dict[str, int]:
-        last: dict[str, int] = {}
-        for i, node in enumerate(self._program.nodes):
-            last.update((r.name, i) for r in self._program.reads(node) if isinstance(r, Ref))
-        last.update((r.name, len(self._program.nodes)) for r in leaves(self._program.output))
-        return last
+    def _reads(self) -> Counter[str]:
+        """How often each value is read, the model's output included."""
+        found = Counter(r.name for r in leaves(self._program.output))
+        for node in self._program.nodes:
+            found.update(r.name for r in self._program.reads(node))
+        return found
 
     def __call__(self, region: Region) -> Boundary:
         known = self._found.get(id(region))
@@ -142,15 +136,14 @@ class Boundaries:
 
     def _boundary(self, region: Region) -> Boundary:
         nodes = tuple(region.nodes())
-        start = self._position[nodes[0].name]
         counts = Counter(r for n in nodes for r in self._program.reads(n))
-        single = [r for r in counts if isinstance(r, Ref) and self._made_at.get(r.name, -1) < start]
+        made = tuple(v for n in nodes for v in self._program.results(n))
+        inside = frozenset(made)
+        single = [r for r in counts if isinstance(r, Ref) and r.name not in inside]
         weights = [
             r for r in counts if isinstance(r, WeightRef) and not self._reach(region.path, r.name)
         ]
-        end = start + len(nodes)
-        made = (v for n in nodes for v in self._program.results(n))
-        outputs = tuple(v for v in made if self._last_read.get(v, -1) >= end)
+        outputs = tuple(v for v in made if self._reads[v] > counts[Ref(v)])
         inputs = _listed(region, single, counts) if region.path else tuple(single)
         return Boundary(inputs, tuple(weights), self._sizes(nodes, inputs), outputs)
 

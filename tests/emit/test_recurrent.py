@@ -31,13 +31,13 @@ LINES = {
         "self.lstm = nn.LSTMCell(4, 2)",
         "self.gru = nn.GRUCell(2, 2)",
         "self.rnn = nn.RNNCell(2, 3)",
-        "h, c = self.lstm(before1)",
-        "h, c = self.lstm(before2, (h, c))",
-        "h, _ = self.lstm(before4, (h, c))",
+        "h, c = self.lstm(x1)",
+        "h, c = self.lstm(x2, (h, c))",
+        "h, _ = self.lstm(x4, (h, c))",
     ),
     "cells from zeros": (
         'self.rnn = nn.RNNCell(2, 3, nonlinearity="relu", bias=False)',
-        "h, c = self.lstm(y1, (y, y))",
+        "h, c = self.lstm(x1, (y, y))",
     ),
     "list": ("x, _ = self.layers[1](x)",),
 }

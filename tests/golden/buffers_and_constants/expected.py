@@ -16,8 +16,7 @@ class Slim(nn.Module):
 
     def forward(self, x):
         x = (x * self.scale)[:, self.order] @ self.table
-        y = self.lifted_tensor_0.clamp(max=9.0)
-        return x * y
+        return x * self.lifted_tensor_0.clamp(max=9.0)
 
 
 def load(path):

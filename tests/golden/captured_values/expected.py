@@ -22,8 +22,8 @@ class Slim(nn.Module):
 
     def forward(self, x):
         x = self.up_proj(x)
-        inner1, inner2 = self.inner(x, torch.tanh(x), x > 0)
-        return inner1 / (inner2 + 1)
+        x1, x2 = self.inner(x, torch.tanh(x), x > 0)
+        return x1 / (x2 + 1)
 
 
 def load(path):

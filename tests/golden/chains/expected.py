@@ -32,8 +32,7 @@ class Slim(nn.Module):
         )
 
     def forward(self, x):
-        x = self.features(x)
-        return self.head(x)
+        return self.head(self.features(x))
 
 
 def load(path):

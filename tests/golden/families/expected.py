@@ -12,8 +12,7 @@ class Mixer(nn.Module):
         self.down = nn.Linear(up_features, features)
 
     def forward(self, x):
-        y = F.relu(self.up(self.norm(x)))
-        return x + self.down(y)
+        return x + self.down(F.relu(self.up(self.norm(x))))
 
 
 class Stage(nn.Module):

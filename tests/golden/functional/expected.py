@@ -16,7 +16,8 @@ class Slim(nn.Module):
     def forward(self, x):
         x = F.conv2d(x, self.weight, padding=1)
         x = F.relu6(F.batch_norm(x, self.mean, self.var, training=self.training))
-        x = F.max_pool2d(F.dropout(x, 0.2, training=self.training), 2).mean((2, 3))
+        x = F.dropout(x, 0.2, training=self.training)
+        x = F.max_pool2d(x, 2).mean((2, 3))
         return F.linear(x, self.proj.weight * 2, self.proj.bias)
 
 

@@ -16,8 +16,9 @@ class Slim(nn.Module):
 
     def forward(self, self_, F_):
         """Return a dict of the original's output fields."""
-        x = getattr(self, '"); import os; ("')(getattr(self, "class")(self_))
-        x = self.torch(x * getattr(self, "0")) + getattr(self, "a b\n")
+        x = getattr(self, "class")(self_)
+        x = getattr(self, '"); import os; ("')(x) * getattr(self, "0")
+        x = self.torch(x) + getattr(self, "a b\n")
         return {'"); import os; ("': self.groups["it's"](x), "F": F_}
 
 

@@ -45,16 +45,17 @@ class Slim(nn.Module):
         x = x + y
         for block in self.blocks[:4]:
             x = block(x)
-        x = self.blocks[5](self.blocks[4](torch.tanh(x)))
-        pyramid1, pyramid2, pyramid3 = self.pyramid(x)
-        x = pyramid1 + pyramid2 * pyramid3
+        x = torch.tanh(x)
+        x = self.blocks[4](x)
+        x = self.blocks[5](x)
+        x1, x2, x3 = self.pyramid(x)
+        x = x1 + x2 * x3
         features = [
             norm(part) for norm, part in zip(self.norms, x.split(2, -1), strict=True)
         ]
         x = torch.cat(features, -1)
         features = [conv(x) for conv in self.conv_list]
-        x = torch.cat(features, -1)
-        return self.head(x)
+        return self.head(torch.cat(features, -1))
 
 
 def load(path):

@@ -13,11 +13,10 @@ class MultiheadAttention(nn.Module):
         self.out_proj = nn.Linear(8, 8)
 
     def forward(self, x, memory):
-        y1, y2 = self.in_proj_weight.split((8, 16))
-        y3, y4 = self.in_proj_bias.split((8, 16))
-        q = F.linear(x, y1, y3)
-        k, v = F.linear(memory, y2, y4).chunk(2, -1)
-        q = q.unflatten(2, (2, -1)).transpose(1, 2)
+        x1, x2 = self.in_proj_weight.split((8, 16))
+        y1, y2 = self.in_proj_bias.split((8, 16))
+        q = F.linear(x, x1, y1).unflatten(2, (2, -1)).transpose(1, 2)
+        k, v = F.linear(memory, x2, y2).chunk(2, -1)
         k = k.unflatten(2, (2, -1)).transpose(1, 2)
         v = v.unflatten(2, (2, -1)).transpose(1, 2)
         x = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)

@@ -25,7 +25,8 @@ class Block(nn.Module):
             self.shortcut = nn.Conv2d(in_channels, channels, 1, stride=stride)
 
     def forward(self, x):
-        y = self.squeeze(F.relu(self.conv(x)))
+        y = F.relu(self.conv(x))
+        y = self.squeeze(y)
         return self.expand(y) + self.shortcut(x)
 
 
@@ -56,8 +57,7 @@ class Slim(nn.Module):
         )
 
     def forward(self, x):
-        x = self.stages(x)
-        return self.tail(x).mean((2, 3))
+        return self.tail(self.stages(x)).mean((2, 3))
 
 
 def load(path):

@@ -21,8 +21,7 @@ class Block(nn.Module):
 
     def forward(self, x):
         y = self.relu(self.bn1(self.conv1(x)))
-        x = self.bn2(self.conv2(y)) + self.shortcut(x)
-        return self.relu(x)
+        return self.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
 
 
 class Slim(nn.Module):
@@ -38,8 +37,7 @@ class Slim(nn.Module):
         self.fc = nn.Linear(16, 10)
 
     def forward(self, x):
-        x = self.stages(self.stem(x)).mean((2, 3))
-        return self.fc(x)
+        return self.fc(self.stages(self.stem(x)).mean((2, 3)))
 
 
 def load(path):

@@ -12,8 +12,7 @@ class Slim(nn.Module):
         self.steps = nn.ModuleList([nn.Linear(8, 8) for _ in range(3)])
 
     def forward(self, x):
-        x = self.layer(self.act(self.layer(x)))
-        x = self.act(x)
+        x = self.act(self.layer(self.act(self.layer(x))))
         x = x + self.steps[0](x)
         x = x + self.steps[1](x)
         x = x + self.steps[2](x)

@@ -11,8 +11,8 @@ class Slim(nn.Module):
         self.conv = nn.Conv2d(4, 8, 1)
 
     def forward(self, x):
-        y1, y2 = F.pad(self.conv(x)[:, :, ::2, 1:], (0, 1, 0, 0), value=0.5).chunk(2, 1)
-        x = torch.cat([y1.flip(1), y2.roll(1, 1), y1[:, :2]], 1)
+        x1, x2 = F.pad(self.conv(x)[:, :, ::2, 1:], (0, 1, 0, 0), value=0.5).chunk(2, 1)
+        x = torch.cat([x1.flip(1), x2.roll(1, 1), x1[:, :2]], 1)
         return (x[:, 0, None] - x[..., -1:].mean()) * x.amax((2, 3), keepdim=True)
 
 

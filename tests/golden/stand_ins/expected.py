@@ -22,7 +22,8 @@ class Slim(nn.Module):
 
     def forward(self, x):
         x = self.stem(x).flatten(2).transpose(1, 2) + self.positions(self.ids)
-        x = self.act(self.fc(self.norm(x)))
+        x = self.norm(x)
+        x = self.act(self.fc(x))
         return self.head(x.mean(1)), F.linear(x, self.fc.weight)
 
 

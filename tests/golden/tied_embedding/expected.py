@@ -16,8 +16,8 @@ class Slim(nn.Module):
         self.segments.requires_grad_(False)
 
     def forward(self, tokens, *, kind):
-        x = self.embed(tokens) + self.positions + self.segments(kind)
-        return self.head(self.norm(x))
+        x = self.norm(self.embed(tokens) + self.positions + self.segments(kind))
+        return self.head(x)
 
 
 def load(path):
