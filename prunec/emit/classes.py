@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from prunec.emit import alike, construct, lift, parameters, unify
+from prunec.emit import alike, construct, lift, parameters, show, unify
 from prunec.emit.alike import Family, Instance
 from prunec.emit.construct import Construct
 from prunec.emit.lift import Place
@@ -97,7 +97,7 @@ def _cost(model: Model, family: Family) -> float:
 
 
 def _length(value: Construct | construct.Hole | construct.Text, names: Sequence[str] = ()) -> int:
-    return len(construct.render(value, names).text)
+    return len(show.run(value, names).text)
 
 
 def single(instance: Instance) -> Class:

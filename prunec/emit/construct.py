@@ -6,11 +6,9 @@ made one class whose constructor takes what differs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from prunec.emit import expr
 from prunec.emit.expr import Expr
 from prunec.emit.schema import MISSING
 from prunec.ir.graph import Argument, TorchName
@@ -60,35 +58,6 @@ class Construct:
         return plain and all(same(a.value, a.default) for a in self.args)
 
 
-def render(value: Construct | Hole | Text, names: Sequence[str] = ()) -> Expr:
-    """The source; ``names`` are the parameters that fill the holes."""
-    match value:
-        case Text(source=source):
-            return source
-        case Hole(number=number, called=called):
-            return expr.call(names[number], []) if called else Expr(names[number])
-    items = [_item(arg, names) for arg in value.args if not same(arg.value, arg.default)]
-    match value.form:
-        case "value":
-            return items[0]
-        case "call":
-            return expr.call(value.callee, items)
-        case "list":
-            return expr.call(value.callee, [_repeated(items)])
-        case "dict":
-            pairs = map(expr.pair, value.keys, items)
-            return expr.call(value.callee, [expr.display(pairs, "{}")])
-
-
-def _item(arg: Arg, names: Sequence[str]) -> Expr:
-    match arg.value:
-        case Construct() | Hole() | Text() as value:
-            shown = render(value, names)
-        case value:
-            shown = expr.literal(value)
-    return shown if arg.name is None else expr.named(arg.name, shown)
-
-
 def same(a: object, b: object) -> bool:
     """Equality that tells ``1`` from ``True`` and ``1.0``."""
     return type(a) is type(b) and a == b
@@ -123,10 +92,3 @@ def token(value: object) -> object:
 def dtype(name: str) -> Arg:
     """The ``dtype=`` of a construction, left out where it is torch's default."""
     return Arg(TorchName(name), "dtype", TorchName("float32"), "dtype")
-
-
-def _repeated(items: list[Expr]) -> Expr:
-    """A list; many equal items are a comprehension, which constructs each anew."""
-    if len(items) > 2 and len({i.text for i in items}) == 1:
-        return Expr(f"[{items[0].text} for _ in range({len(items)})]", bracket="[]")
-    return expr.display(items, "[]")

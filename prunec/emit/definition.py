@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from prunec.emit import construct, layout
+from prunec.emit import layout, show
 from prunec.emit.classes import Class
 from prunec.emit.construct import Construct, Text
 from prunec.emit.expr import Expr, literal
@@ -31,7 +31,7 @@ def run(cls: Class) -> list[str]:
 
 
 def _statement(line: Line, cls: Class) -> Iterator[str]:
-    shown = construct.render(line.value, cls.names)
+    shown = show.run(line.value, cls.names)
     if line.flag is None:
         yield from layout.statement(shown, 2, line.prefix)
         return
@@ -58,4 +58,4 @@ def _signature(parameters: Sequence[Parameter]) -> list[str]:
 
 
 def _shown(value: Any) -> Expr:
-    return construct.render(value) if isinstance(value, Construct | Text) else literal(value)
+    return show.run(value) if isinstance(value, Construct | Text) else literal(value)

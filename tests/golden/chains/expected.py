@@ -4,28 +4,42 @@ from torch import nn
 
 
 class ConvNorm(nn.Sequential):
-    def __init__(self, in_channels, out_channels, stride=1):
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        groups=1,
+        activation=None,
+    ):
         super().__init__(
             nn.Conv2d(
-                in_channels, out_channels, 3, stride=stride, padding=1, bias=False
+                in_channels,
+                out_channels,
+                kernel_size,
+                stride=stride,
+                padding=kernel_size // 2,
+                groups=groups,
+                bias=False,
             ),
             nn.BatchNorm2d(out_channels),
-            nn.ReLU(),
         )
+        if activation is not None:
+            self.append(activation())
 
 
 class Slim(nn.Module):
     def __init__(self):
         super().__init__()
         self.features = nn.Sequential(
-            ConvNorm(3, 6, stride=2),
-            nn.Sequential(
-                nn.Conv2d(6, 6, 5, padding=2, groups=6, bias=False),
-                nn.BatchNorm2d(6),
-                nn.Hardswish(),
-            ),
-            nn.Sequential(nn.Conv2d(6, 4, 1, bias=False), nn.BatchNorm2d(4)),
-            ConvNorm(4, 8),
+            ConvNorm(3, 6, 3, stride=2, activation=nn.ReLU),
+            ConvNorm(6, 6, 5, groups=6, activation=nn.Hardswish),
+            ConvNorm(6, 4, 1),
+            ConvNorm(4, 8, 3, activation=nn.ReLU),
+            ConvNorm(8, 8, 3, groups=8, activation=nn.Hardswish),
+            ConvNorm(8, 4, 1),
+            ConvNorm(4, 8, 5, stride=2, activation=nn.Hardswish),
         )
         self.head = nn.Sequential(
             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)

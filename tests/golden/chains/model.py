@@ -25,6 +25,9 @@ class Model(nn.Module):
             ConvNorm(6, 6, 5, groups=6, activation=nn.Hardswish),
             ConvNorm(6, 4, 1),
             ConvNorm(4, 8, 3, activation=nn.ReLU),
+            ConvNorm(8, 8, 3, groups=8, activation=nn.Hardswish),
+            ConvNorm(8, 4, 1),
+            ConvNorm(4, 8, 5, stride=2, activation=nn.Hardswish),
         )
         self.head = Head(8)
 
