@@ -24,6 +24,12 @@ SEQUENTIAL = "nn.Sequential"
 TRIES = 64
 """Ways of leaving out operators that are tried for a pair of forwards."""
 
+LONGEST = 4
+"""The longest row of operators that an instance may leave out."""
+
+SHAPING = frozenset({"slice", "pad", "relu", "avg_pool2d", "max_pool2d", "permute", "transpose"})
+"""Operators of such rows."""
+
 OPTIONAL = frozenset({"add", "mul", "relu", "dropout"})
 """Operators that an instance may leave out."""
 
@@ -208,7 +214,9 @@ def optional_heads(model: Model, region: Region, skips: Skips) -> Iterator[str]:
 def _choices(
     model: Model, region: Region, calls: Mapping[int, Ref], missing: int
 ) -> Iterator[dict[int, Ref]]:
-    """Ways of leaving out so many operators."""
+    """Ways of leaving out so many operators: each by itself, or a row that changes one value."""
+    if 1 < missing <= LONGEST:
+        yield from _rows(model, region, missing)
     if missing < 0 or missing > 2:
         return
     able = {
@@ -223,6 +231,34 @@ def _choices(
             if tried > TRIES:
                 return
             yield dict(zip(numbers, stand_ins, strict=True))
+
+
+def _rows(model: Model, region: Region, length: int) -> Iterator[dict[int, Ref]]:
+    """Rows of operators that each work on the result of the one before alone."""
+    made = {i.name: n for n, i in enumerate(region.items) if isinstance(i, Node)}
+    program = model.program
+    for last, item in enumerate(region.items):
+        row = [last]
+        node = item
+        while isinstance(node, Node) and len(row) <= length:
+            reads = program.reads(node)
+            source = reads[0] if len(reads) == 1 and schema.base(node.op) in SHAPING else None
+            if not isinstance(source, Ref):
+                break
+            if len(row) == length:
+                if _alike(program.types[source.name], program.types[region_name(item)]):
+                    yield dict.fromkeys(row, source)
+                break
+            if source.name not in made:
+                break
+            row.append(made[source.name])
+            node = region.items[row[-1]]
+
+
+def region_name(item: Node | Region) -> str:
+    """The value that an operator makes."""
+    assert isinstance(item, Node)
+    return item.name
 
 
 def _operands(model: Model, node: Node) -> tuple[Ref, ...]:

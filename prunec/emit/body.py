@@ -18,7 +18,7 @@ from prunec.emit.locals import Locals
 from prunec.emit.recurrent import Recurrence
 from prunec.emit.render import Renderer
 from prunec.emit.steps import Append, Each, Loop, Model, Run, Step, Term
-from prunec.emit.tree import Region
+from prunec.emit.tree import Maybe, Region
 from prunec.ir.graph import Argument, Node, Ref, TensorType, Tree, WeightRef
 
 Given: TypeAlias = Mapping[str, "Ref | WeightRef | tuple[Ref, ...]"]
@@ -134,7 +134,7 @@ class _Writer:
         while len(unwanted) < len(wanted):
             kept = {n: self.pending[n] for n in wanted if n not in unwanted}
             self.locals.name_of.update(dict.fromkeys(unwanted, "x"))
-            if len(self._render(Term(step, kept)).text) <= effort.LENGTH:
+            if len(self._line(Term(step, kept)).text) <= effort.LENGTH:
                 break
             unwanted |= effort.largest(kept, len(wanted))
         return [n for n in wanted if n in unwanted]
@@ -148,6 +148,13 @@ class _Writer:
                 self._emit(other)
         self._emit(term)
 
+    def _line(self, term: Term) -> Expr:
+        """What a statement would say; a condition has a line of its own."""
+        act = term.step.act
+        return (
+            self.renderer.unconditional(term, act) if isinstance(act, Maybe) else self._render(term)
+        )
+
     def _render(self, term: Term) -> Expr:
         return self.renderer.run(term, self.output)
 
@@ -160,6 +167,9 @@ class _Writer:
             return
         if isinstance(term.step.act, Append):
             self._emit_append(term, term.step.act)
+            return
+        if isinstance(term.step.act, Maybe):
+            self._emit_maybe(term, term.step.act)
             return
         shown = self._render(term)
         self.locals.read(term)
@@ -177,6 +187,18 @@ class _Writer:
             return self.locals.choose(results[0], term)
         parts = self.renderer.model.program.parts[act.name] if isinstance(act, Node) else results
         return ", ".join(self.locals.choose_all(parts, term))
+
+    def _emit_maybe(self, term: Term, node: Maybe) -> None:
+        """An operator that some instances leave out, as a condition where it changes a variable."""
+        whole, shown = self._render(term), self.renderer.unconditional(term, node)
+        before = self.locals.name_of[node.otherwise.name]
+        self.locals.read(term)
+        target = self._targets(term)
+        if target != before:
+            self.lines += layout.statement(whole, 2, f"{target} = ")
+            return
+        self.lines.append(f"        if {node.flag}:")
+        self.lines += layout.statement(shown, 3, f"{target} = ")
 
     def _emit_loop(self, term: Term, loop: Loop) -> None:
         args = list(map(self.renderer.show, loop.arguments))

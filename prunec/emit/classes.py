@@ -167,6 +167,14 @@ def _class(model: Model, family: Family, name: str) -> Class:
     )
 
 
+def _test(unified: Unified, flag: int, attributes: Mapping[int, str]) -> str:
+    """How a forward asks whether an operator is there: by a number of its own, or by the flag."""
+    stand_in = parameters.number_of(unified, flag)
+    if stand_in is None or stand_in not in attributes:
+        return f"self.{attributes[flag]}"
+    return f"self.{attributes[stand_in]} is not None"
+
+
 def _forward(family: Family, unified: Unified, attributes: Mapping[int, str]) -> Region | None:
     """The model's first call, with attributes in place of what differs."""
     region = family.model.region
@@ -176,11 +184,11 @@ def _forward(family: Family, unified: Unified, attributes: Mapping[int, str]) ->
     for number, value in unified.written:
         numbers.setdefault(number.node, {})[number.place] = value
     flags: dict[int, str] = {}
-    for n, name in attributes.items():
-        site = unified.sites[n]
+    for n, site in enumerate(unified.sites):
+        name = attributes.get(n)
         if site.item is not None:
-            flags[site.item] = f"self.{name}"
-        elif site.number is not None:
+            flags[site.item] = _test(unified, n, attributes)
+        elif site.number is not None and name is not None:
             lifted = lift.lifted(site.number.value, f"self.{name}")
             numbers.setdefault(site.number.node, {})[site.number.place] = lifted
     stand_ins = {i: ref for m in family.members for i, ref in m.skips.items()}

@@ -13,7 +13,7 @@ from prunec.emit.hierarchy import Kind
 from prunec.emit.recurrent import Recurrence
 from prunec.emit.spellings import HEAVY
 from prunec.emit.steps import Model, Step, Term
-from prunec.emit.tree import Region
+from prunec.emit.tree import Maybe, Region
 from prunec.ir.graph import Dict_, Node, Ref, Sequence_, Tree
 
 MOST = 4.5
@@ -86,6 +86,8 @@ class _Cuts:
         """Whether an operand stands on a line of its own although it would fit."""
         if step.act is None and self.returned < MOST:
             return operand.effort > self.returned
+        if isinstance(operand.step.act, Maybe) and step.act is not None:
+            return True
         if self._list(step) is not None and self._list(step) == self._list(operand.step):
             return True
         listed = self._list(step) is not None and self._is_block(step)

@@ -125,10 +125,22 @@ def lean(unified: Unified) -> Unified:
     return replace(unified, lines=tuple(lines))
 
 
+def number_of(unified: Unified, flag: int) -> int | None:
+    """A number in the forward that is there exactly where the flag is true."""
+    wanted = [v is False for v in unified.sites[flag].values]
+    for number, site in enumerate(unified.sites):
+        absent = [v is ABSENT for v in site.values]
+        if site.number is not None and site.line == FORWARD and absent == wanted:
+            return number
+    return None
+
+
 def _unused(column: Sequence[int], unified: Unified) -> bool:
     """Whether a parameter is a flag that no line needs any more."""
     flags = {line.flag.number for line in unified.lines if line.flag is not None}
     site = unified.sites[column[0]]
+    if site.item is not None:
+        return number_of(unified, column[0]) is not None and len(column) == 1
     made_for_line = (
         site.default is False and site.line != FORWARD and site.values[0] in (True, False)
     )

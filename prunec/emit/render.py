@@ -63,12 +63,20 @@ class Renderer:
                     assert head is not None
                     return expr.call(head, recurrent.arguments(list(map(self.show, act.reads))))
                 case Maybe() as node:
-                    shown, kept = self._operator(term, node).text, self.show(node.otherwise).text
-                    return Expr(f"{shown} if {node.flag} else {kept}", expr.CONDITION)
+                    shown, kept = self.unconditional(term, node), self.show(node.otherwise)
+                    return Expr(f"{shown.text} if {node.flag} else {kept.text}", expr.CONDITION)
                 case Node() as node:
                     return self._operator(term, node)
                 case Loop() | Each() | Append():
                     raise AssertionError("no expression")
+        finally:
+            self.term = outer
+
+    def unconditional(self, term: Term, node: Maybe) -> Expr:
+        """What an operator gives where it is not left out."""
+        outer, self.term = self.term, term
+        try:
+            return self._operator(term, node)
         finally:
             self.term = outer
 

@@ -46,7 +46,8 @@ def _table(table: Table, names: Sequence[str]) -> Expr:
     """``*[Block(width) for width in (4, 5, 6)]``."""
     variable = f"each_{table.noun}" if table.noun in names else table.noun
     made = run(table.fill(len(names)), (*names, variable))
-    values = expr.literal(table.values)
+    values = expr.literal(table.values).text
+    values = f"range({len(table.values)})" if table.number is None else values
     return Expr(f"*[{made} for {variable} in {values}]")
 
 

@@ -19,18 +19,20 @@ FEWEST = 4
 
 @dataclass(frozen=True)
 class Table:
-    """Constructions that differ in one setting, by number: the first, and the values of all.
+    """Constructions that differ in one setting at most, by number: the first, the values of all.
 
     ``noun`` is what the values are called.
     """
 
     first: Construct
-    number: int
+    number: int | None
     noun: str
     values: tuple[int, ...]
 
     def fill(self, hole: int) -> Construct:
         """The construction with a hole where it differs."""
+        if self.number is None:
+            return self.first
         args = list(self.first.args)
         args[self.number] = replace(args[self.number], value=Hole(hole))
         return replace(self.first, args=tuple(args))
@@ -42,7 +44,8 @@ def of(container: Construct) -> Iterator[Arg | Table]:
         yield from container.args
         return
     for kind, run in groupby(container.args, key=_kind):
-        yield from run if kind is None else _tables(list(run))
+        row = list(run)
+        yield from row if kind is None else _tables(row)
 
 
 def _kind(arg: Arg) -> object:
@@ -61,8 +64,8 @@ def _tables(run: Sequence[Arg]) -> Iterator[Arg | Table]:
         while end < len(run) and len(_varying(run[start : end + 1])) <= 1:
             end += 1
         varying = _varying(run[start:end])
-        table = _table(run[start:end], varying[0]) if len(varying) == 1 else None
-        if table is None or len(table.values) < FEWEST:
+        table = _table(run[start:end], varying[0] if varying else None)
+        if end - start < FEWEST or table is None:
             yield from run[start:end]
         else:
             yield table
@@ -75,7 +78,9 @@ def _varying(run: Sequence[Arg]) -> list[int]:
     return [n for n, column in enumerate(columns) if len(set(column)) > 1]
 
 
-def _table(run: Sequence[Arg], number: int) -> Table | None:
+def _table(run: Sequence[Arg], number: int | None) -> Table | None:
+    if number is None:
+        return Table(_made(run[0]), None, "_", tuple(range(len(run))))
     args = [_made(arg).args[number] for arg in run]
     values = tuple(a.value for a in args if isinstance(a.value, int))
     plain = len(values) == len(args) and not any(isinstance(v, bool) for v in values)

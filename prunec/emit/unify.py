@@ -18,7 +18,7 @@ from prunec.emit.lift import Number
 from prunec.emit.lines import Line
 from prunec.emit.schema import MISSING
 from prunec.emit.steps import Model
-from prunec.ir.graph import Node
+from prunec.ir.graph import Node, Ref
 
 ABSENT: Any = object()
 """What a member has for a hole in a part that it leaves out."""
@@ -248,8 +248,19 @@ def _forward(family: Family, walk: _Walk) -> Iterator[tuple[Number, float | None
             yield number, number.value
     for place, item in enumerate(region.items):
         shown = tuple(place not in m.skips for m in family.members)
-        if isinstance(item, Node) and not all(shown):
+        if isinstance(item, Node) and not all(shown) and not _goes_on(family, place):
             walk.add(Site(FORWARD, shown, _flag_noun(item), False, item=place))
+
+
+def _goes_on(family: Family, place: int) -> bool:
+    """Whether an operator's result only serves another that is left out together with it."""
+    region = family.model.region
+    assert region is not None
+    own = region.items[place]
+    assert isinstance(own, Node)
+    others = {i for m in family.members for i in m.skips if place in m.skips}
+    readers = (region.items[i] for i in others - {place})
+    return any(isinstance(r, Node) and Ref(own.name) in r.refs() for r in readers)
 
 
 def _is_number(value: object) -> bool:
