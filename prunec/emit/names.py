@@ -28,7 +28,7 @@ RESERVED = frozenset(
 )
 """What the emitted source itself says; no local name may shadow it."""
 
-LOADING = frozenset({"path", "model", "weights", "name", "load_file"})
+LOADING = frozenset({"path", "model", "weights", "name", "load_file", "load_model"})
 """Names inside ``load``, which calls the model's class."""
 
 

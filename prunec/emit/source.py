@@ -156,17 +156,21 @@ def _imports(text: str) -> str:
 
 
 def _loader(graph: Graph, class_name: str, shown: Mapping[str, Expr]) -> str:
-    """``load(path)``: strict, with ties filled in, and tensors outside the state dict."""
+    """``load(path)``: strict; a shared tensor is in the file once, others beside the state dict."""
     beside = [w.name for w in graph.weights if not w.persistent and w.name not in shown]
     tied = [(tie, w.name) for w in graph.weights for tie in w.ties if w.persistent]
+    shares = bool(tied) and not beside
     lines = [
         "def load(path):",
         '    """Build the model and fill it from the safetensors file at `path`."""',
-        "    from safetensors.torch import load_file",
+        f"    from safetensors.torch import {'load_model' if shares else 'load_file'}",
         "",
         f"    model = {class_name}()",
     ]
-    if not beside and not tied:
+    if shares:
+        lines.append("    load_model(model, path)")
+        return "\n".join([*lines, "    return model.eval()"])
+    if not beside:
         lines.append("    model.load_state_dict(load_file(path))")
         return "\n".join([*lines, "    return model.eval()"])
     lines.append("    weights = load_file(path)")

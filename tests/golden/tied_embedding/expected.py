@@ -22,10 +22,8 @@ class Slim(nn.Module):
 
 def load(path):
     """Build the model and fill it from the safetensors file at `path`."""
-    from safetensors.torch import load_file
+    from safetensors.torch import load_model
 
     model = Slim()
-    weights = load_file(path)
-    weights["head.weight"] = weights["embed.weight"]
-    model.load_state_dict(weights)
+    load_model(model, path)
     return model.eval()
