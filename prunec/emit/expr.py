@@ -49,6 +49,9 @@ class LiftedInt(int):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LiftedInt) and other.source == self.source
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
     def __hash__(self) -> int:
         return hash(self.source)
 
@@ -65,6 +68,9 @@ class LiftedFloat(float):
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LiftedFloat) and other.source == self.source
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
 
     def __hash__(self) -> int:
         return hash(self.source)
