@@ -17,7 +17,7 @@ from prunec.emit.expr import Expr, call
 from prunec.emit.locals import Locals
 from prunec.emit.recurrent import Recurrence
 from prunec.emit.render import Renderer
-from prunec.emit.steps import Append, Each, Loop, Model, Run, Step, Term
+from prunec.emit.steps import CHILDREN, Append, Each, Loop, Model, Run, Step, Term
 from prunec.emit.tree import Maybe, Region
 from prunec.ir.graph import Argument, Node, Ref, TensorType, Tree, WeightRef
 
@@ -256,7 +256,8 @@ class _Writer:
 
     def _members(self, members: Run) -> tuple[str, str]:
         """A variable for one member of a list, and the list."""
-        module = self.locals.free(_one_of(members.container))
+        children = members.bounds == CHILDREN
+        module = self.locals.free("layer" if children else _one_of(members.container))
         held = self.renderer.model.hierarchy.access(self.renderer.path, members.container)
         return module, f"{held}{members.bounds}"
 
@@ -268,11 +269,21 @@ class _Writer:
             self.lines += layout.statement(start, 2, f"{name} = ")
             self.renderer.lists[act.before] = name
         name = self.renderer.lists[act.before]
+        if act.members is not None:
+            module, members = self._members(act.members)
+            self.locals.read(term)
+            self.lines.append(f"        for {module} in {members}:")
+            self.lines.append(f"            {name}.append({module}({name}))")
+            self._joined(term, act, name)
+            return
         shown = self.renderer.run(Term(replace(term.step, act=act.region)), None)
         self.locals.read(term)
         self.lines += layout.statement(call(f"{name}.append", [shown]), 2)
+        self._joined(term, act, name)
+
+    def _joined(self, term: Term, act: Append, name: str) -> None:
         del self.renderer.lists[act.before]
-        self.renderer.lists[(*act.before, Ref(term.step.results[0]))] = name
+        self.renderer.lists[(*act.before, *map(Ref, term.step.results))] = name
 
 
 def _rows(term: Term) -> frozenset[str]:

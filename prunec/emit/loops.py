@@ -6,15 +6,19 @@ next, ``[conv(x) for conv in self.convs]`` for calls whose results only ever occ
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prunec.emit import schema
-from prunec.emit.hierarchy import Kind, numbered
-from prunec.emit.steps import Each, Loop, Model, Run, Step
+from prunec.emit.hierarchy import Kind, is_under, numbered
+from prunec.emit.steps import CHILDREN, Each, Loop, Model, Run, Step
 from prunec.emit.tree import Argument, Region, flat
 from prunec.ir.graph import Node, Ref, Sequence_, Tree, all_leaves
+
+FEW = 4
+"""So many numbered children read better as a loop."""
 
 LISTS = frozenset({"cat", "stack"})
 SPLITS = frozenset({"split", "split_with_sizes", "chunk", "unbind"})
@@ -53,7 +57,7 @@ def run(model: Model, steps: Sequence[Step], output: Tree) -> Iterator[Step]:
 def _loop(model: Model, steps: Sequence[Step], reads: _Reads) -> tuple[Step, int] | None:
     """Calls that hand on all that they make; the results may also be collected in a list."""
     best: tuple[Step, int] | None = None
-    place = _Place.of(model, steps[0])
+    place = Place.of(model, steps[0])
     row = [] if place is None else list(place.calls(model, steps))
     while place is not None and len(row) > 1 and best is None:
         span = place.span(model, row)
@@ -73,7 +77,7 @@ def _each(
     model: Model, steps: Sequence[Step], start: int, reads: _Reads
 ) -> tuple[Step, int] | None:
     """Calls of all members whose results occur as one list alone."""
-    place = _Place.of(model, steps[start])
+    place = Place.of(model, steps[start])
     row = [] if place is None else list(place.calls(model, steps[start:]))
     if place is None or len(row) < 2 or any(len(s.results) != 1 for s in row):
         return None
@@ -105,16 +109,20 @@ def _splits(step: Step, parts: Sequence[Argument]) -> bool:
 
 
 @dataclass(frozen=True)
-class _Place:
-    """A member of a list: the list, its members, and which ones are no mere ``nn.Identity``."""
+class Place:
+    """A member of a list: the list, its members, and which ones are no mere ``nn.Identity``.
+
+    Where it is not ``listed``, its members are the numbered children of a class.
+    """
 
     container: str
     members: tuple[str, ...]
     solid: tuple[int, ...]
     first: int
+    listed: bool
 
     @staticmethod
-    def of(model: Model, step: Step) -> _Place | None:
+    def of(model: Model, step: Step) -> Place | None:
         if not isinstance(step.act, Region) or not step.act.path:
             return None
         path = step.act.path
@@ -123,13 +131,16 @@ class _Place:
             return None
         names = model.program.graph.module[container].children
         kind = model.hierarchy.kind(container)
-        if kind not in (Kind.LIST, Kind.SEQUENTIAL) or not numbered(names):
+        listed = kind in (Kind.LIST, Kind.SEQUENTIAL) and numbered(names)
+        if not listed and not (kind is Kind.CLASS and _is_series(model, container)):
             return None
         members = tuple(p for _, p in model.hierarchy.children(container))
+        if not listed:
+            members = tuple(p for p in members if not model.is_empty(p))
         solid = tuple(n for n, p in enumerate(members) if not model.is_empty(p))
         if path not in members or members.index(path) not in solid:
             return None
-        return _Place(container, members, solid, members.index(path))
+        return Place(container, members, solid, members.index(path), listed)
 
     def calls(self, model: Model, steps: Sequence[Step]) -> Iterator[Step]:
         """The steps that call this member and those after it, one by one."""
@@ -146,6 +157,8 @@ class _Place:
         start = 0 if begin == 0 else self.solid[begin]
         stop = len(self.members) if end == len(self.solid) else self.solid[end - 1] + 1
         whole = (start, stop) == (0, len(self.members))
+        if not self.listed:
+            return Run(self.container, CHILDREN) if whole and len(row) >= FEW else None
         arguments = model.boundaries(_region(row[0])).arguments
         if stop - start > len(row) and len(arguments) > 1:
             return None  # an `nn.Identity`, which stands for what is gone, takes one argument
@@ -154,6 +167,18 @@ class _Place:
         last = "" if stop == len(self.members) else f"{stop - len(self.members)}"
         last = last if last in ("", "-1") else f"{stop}"
         return Run(self.container, f"[{start or ''}:{last}]") if len(row) > 2 else None
+
+
+def _is_series(model: Model, path: str) -> bool:
+    """Whether a class has no children but ``conv1``, ``conv2`` and so on, each of its own."""
+    hierarchy = model.hierarchy
+    if path in hierarchy.bases or any(is_under(alias, path) for alias in hierarchy.aliases):
+        return False
+    kept = [name for name, p in hierarchy.children(path) if not model.is_empty(p)]
+    found = [re.fullmatch(r"(.*?)(\d+)", name) for name in kept]
+    numbers = [int(m[2]) for m in found if m is not None]
+    stems = {None if m is None else m[1] for m in found}
+    return len(stems) == 1 and None not in stems and numbers == sorted(set(numbers))
 
 
 def _carried(model: Model, row: Sequence[Step]) -> tuple[int, ...] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from prunec.emit import calls, loops
-from prunec.emit.steps import Append, Model, Step, recurrence
+from prunec.emit.steps import Append, Model, Run, Step, recurrence
 from prunec.emit.tree import Maybe, Region, flat
 from prunec.ir.graph import Node, Ref, Tree, all_leaves
 
@@ -41,14 +41,33 @@ def _growing(model: Model, row: Sequence[Step]) -> list[Step]:
     lists = [_lists(model, s) for s in row]
     found = list(row)
     used: set[int] = set()
+    gone: set[int] = set()
     for start in range(len(row)):
         chain = [] if start in used else _chain(row, lists, start)
         if len(chain) > 1 and _only_in_list(row, lists, chain):
             used.update(chain)
+            whole = _members(model, row, chain)
+            if whole is not None:
+                gone.update(chain[1:])
+                act = Append(_region(row[start]), lists[start][0], first=True, members=whole)
+                made = tuple(row[i].results[0] for i in chain)
+                found[start] = Step(act, made, row[start].reads, 4)
+                continue
             for i in chain:
                 act = Append(_region(row[i]), lists[i][0], first=i == start)
                 found[i] = Step(act, row[i].results, row[i].reads, 4)
-    return found
+    return [step for i, step in enumerate(found) if i not in gone]
+
+
+def _members(model: Model, row: Sequence[Step], chain: Sequence[int]) -> Run | None:
+    """What a loop calls all the steps of, where they differ in nothing but the member."""
+    place = loops.Place.of(model, row[chain[0]])
+    if place is None or list(chain) != list(range(chain[0], chain[-1] + 1)):
+        return None
+    steps = [row[i] for i in chain]
+    single = all(len(model.boundaries(_region(s)).arguments) == 1 for s in steps)
+    called = tuple(place.calls(model, steps))
+    return place.span(model, called) if single and len(called) == len(steps) else None
 
 
 def _lists(model: Model, step: Step) -> tuple[tuple[Ref, ...], ...]:

@@ -50,9 +50,16 @@ class Model:
         return frozenset(found)
 
 
+CHILDREN = ".children()"
+"""What a module's name goes on with where all of its children are meant."""
+
+
 @dataclass(frozen=True)
 class Run:
-    """Members of a list in a row: the list, and ``[1:]`` or the like where they are not all."""
+    """Members of a list in a row: the list, and ``[1:]`` or the like where they are not all.
+
+    The ``container`` can also be a module with numbered children; ``bounds`` are `CHILDREN` then.
+    """
 
     container: str
     bounds: str
@@ -88,11 +95,15 @@ class Each:
 
 @dataclass(frozen=True)
 class Append:
-    """A call that is given a list of values, and whose result joins the list."""
+    """A call that is given a list of values, and whose result joins the list.
+
+    With ``members`` these are calls of all of them in turn, the first of which is ``region``.
+    """
 
     region: Region
     before: tuple[Ref, ...]
     first: bool
+    members: Run | None = None
 
 
 Act: TypeAlias = "Node | Region | Recurrence | Loop | Each | Append | None"
