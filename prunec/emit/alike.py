@@ -20,6 +20,7 @@ from prunec.emit.tree import Region
 from prunec.ir.graph import Node, Ref, TensorType
 
 SEQUENTIAL = "nn.Sequential"
+DICT = "nn.ModuleDict"
 
 TRIES = 64
 """Ways of leaving out operators that are tried for a pair of forwards."""
@@ -38,7 +39,7 @@ OPTIONAL = frozenset({"add", "mul", "relu", "dropout"})
 class Instance:
     """One module that becomes a class: base name, constructor lines, and its first call.
 
-    ``above`` is the class that its class extends.
+    ``above`` is the class that its class extends; ``layers`` are what it is given if it is a dict.
     """
 
     path: str
@@ -46,6 +47,7 @@ class Instance:
     lines: tuple[Line, ...]
     region: Region | None
     above: str = "nn.Module"
+    layers: Construct | None = None
 
     @property
     def chain(self) -> bool:
@@ -78,7 +80,10 @@ def equal(model: Model, instances: Sequence[Instance]) -> tuple[Family, ...]:
     found: dict[object, list[Member]] = {}
     for instance in instances:
         key = None if instance.region is None else keys.of(model, instance.region)
-        shape = instance.base, instance.above, None if key is None else key.skeleton
+        does = None if key is None else key.skeleton
+        if key is not None and instance.layers is not None:
+            does = key.whole
+        shape = instance.base, instance.above, does
         lines = tuple((_fixed(line), skeleton(line.value)) for line in instance.lines)
         found.setdefault((shape, lines), []).append(Member(instance, {}, key))
     families = [Family(tuple(members)) for members in found.values()]
@@ -139,7 +144,7 @@ def species(child: Construct) -> str:
 def _left_out(model: Model, full: Member, part: Member) -> Skips | None:
     """What ``part`` leaves out of ``full``; None where it is something else altogether."""
     a, b = full.instance, part.instance
-    if a.base != b.base or a.above != b.above:
+    if a.base != b.base or a.above != b.above or a.layers is not None:
         return None
     if a.chain:
         return {} if _is_start(a, b) else None

@@ -162,6 +162,8 @@ def _class(model: Model, family: Family, name: str) -> Class:
         _forward(family, unified, attributes),
         {
             m.instance.path: Construct(name, tuple(p.passed(i) for p in filled.parameters))
+            if m.instance.layers is None
+            else replace(m.instance.layers, callee=name)
             for i, m in enumerate(family.members)
         },
     )

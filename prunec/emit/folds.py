@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from prunec.emit import growth
 from prunec.emit.hierarchy import Kind
 from prunec.emit.steps import Model, recurrence
 from prunec.emit.tree import Argument, Region, flat
@@ -19,12 +20,15 @@ from prunec.ir.graph import Node, Ref, TensorType, WeightRef
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """Calls of all members of ``container``; argument ``carried`` goes from one to the next."""
+    """Calls of all members of ``container``; argument ``carried`` goes from one to the next.
+
+    It is one value, or the list of all values so far; ``made`` is what the last call leaves.
+    """
 
     container: str
     arguments: tuple[Argument, ...]
     carried: int
-    result: str
+    made: Argument
 
 
 Part: TypeAlias = "tuple[int, Node | Region | Fold]"
@@ -34,9 +38,14 @@ Part: TypeAlias = "tuple[int, Node | Region | Fold]"
 def run(model: Model, region: Region) -> Iterator[Part]:
     """The items of a region, whole lists of modules folded."""
     counts = _counts(model, region)
+    grown = growth.find(model, region)
     number = 0
     while number < len(region.items):
         item = region.items[number]
+        if grown is not None and number == grown.start:
+            yield number, Fold(region.path, (grown.before,), 0, grown.after)
+            number += grown.length
+            continue
         found = _fold(model, region, number, counts) if isinstance(item, Region) else None
         if found is None:
             yield number, item
@@ -66,7 +75,7 @@ def _fold(
     if carried is None:
         return None
     given, last = model.boundaries(row[0]).arguments, model.boundaries(row[-1]).outputs[0]
-    return Fold(container, given, carried, last), len(row)
+    return Fold(container, given, carried, Ref(last)), len(row)
 
 
 def _carried(model: Model, row: list[Region], counts: Counter[str]) -> int | None:

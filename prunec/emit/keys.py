@@ -82,7 +82,7 @@ class _Walk:
     def _fold(self, path: str, fold: Fold) -> object:
         reads = tuple(self._encode(path, r) for r in fold.arguments)
         head = self.model.hierarchy.access(path, fold.container)
-        return head, reads, fold.carried, self._define(Ref(fold.result))
+        return head, reads, fold.carried, self._define(fold.made)
 
     def _item(self, path: str, item: Node | Region) -> object:
         if isinstance(item, Region):

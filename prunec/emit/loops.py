@@ -132,7 +132,7 @@ class Place:
         names = model.program.graph.module[container].children
         kind = model.hierarchy.kind(container)
         listed = kind in (Kind.LIST, Kind.SEQUENTIAL) and numbered(names)
-        if not listed and not (kind is Kind.CLASS and _is_series(model, container)):
+        if not listed and not (kind is Kind.CLASS and is_series(model, container)):
             return None
         members = tuple(p for _, p in model.hierarchy.children(container))
         if not listed:
@@ -169,7 +169,7 @@ class Place:
         return Run(self.container, f"[{start or ''}:{last}]") if len(row) > 2 else None
 
 
-def _is_series(model: Model, path: str) -> bool:
+def is_series(model: Model, path: str) -> bool:
     """Whether a class has no children but ``conv1``, ``conv2`` and so on, each of its own."""
     hierarchy = model.hierarchy
     if path in hierarchy.bases or any(is_under(alias, path) for alias in hierarchy.aliases):

@@ -20,6 +20,7 @@ from prunec.emit import (
     levels,
     names,
     sequences,
+    series,
     shape,
     simplify,
 )
@@ -96,7 +97,8 @@ def _classes(shaped: Shaped, root: str, shown: Mapping[str, Expr]) -> Iterator[C
     made: list[Class] = []
     for level in levels.run(hierarchy, constructor):
         instances = [_instance(constructor, path, regions.get(path)) for path in level]
-        for found in classes.group(shaped.model, instances, taken):
+        shared = series.share(shaped.model, instances)
+        for found in classes.group(shaped.model, shared, taken):
             known.update(found.constructs)
             made.append(found)
     yield from levels.order(hierarchy, made)

@@ -97,3 +97,32 @@ def test_a_dense_block_is_a_loop() -> None:
 def test_a_dense_block_with_a_result_of_its_own_is_none() -> None:
     source, _ = both(Dense(5, last=True), torch.randn(3, 3))
     assert LOOP not in source
+
+
+def test_dense_blocks_share_a_class() -> None:
+    net = nn.Sequential(Dense(4), nn.Linear(11, 3), Dense(6), nn.Linear(15, 3), Dense(4))
+    source, model = both(net, torch.randn(3, 3))
+    assert source.count("(nn.ModuleDict):") == source.count(LOOP) == 1
+    assert list(model.state_dict()) == list(net.state_dict())
+
+
+def test_equal_dense_blocks_make_their_own_layers() -> None:
+    net = nn.Sequential(Dense(4), nn.Linear(11, 3), Dense(4))
+    source, _ = both(net, torch.randn(3, 3))
+    assert "nn.ModuleDict" not in source
+    assert source.count(LOOP) == 1
+
+
+def test_dense_blocks_with_other_numbers_are_classes_of_their_own() -> None:
+    class Scaled(Dense):
+        def __init__(self, count: int, scale: float) -> None:
+            super().__init__(count)
+            self.scale = scale
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * self.scale
+
+    net = nn.Sequential(Scaled(4, 0.5), nn.Linear(11, 3), Scaled(6, 0.25))
+    source, _ = both(net, torch.randn(3, 3))
+    assert "nn.ModuleDict" not in source
+    assert source.count(LOOP) == 2

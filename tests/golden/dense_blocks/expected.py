@@ -17,10 +17,10 @@ class Layer(nn.Module):
 class Head(nn.Module):
     def __init__(self):
         super().__init__()
-        self.fc1 = nn.Linear(17, 16)
-        self.fc2 = nn.Linear(16, 15)
-        self.fc3 = nn.Linear(15, 14)
-        self.fc4 = nn.Linear(14, 13)
+        self.fc1 = nn.Linear(21, 20)
+        self.fc2 = nn.Linear(20, 19)
+        self.fc3 = nn.Linear(19, 18)
+        self.fc4 = nn.Linear(18, 17)
 
     def forward(self, x):
         for layer in self.children():
@@ -28,14 +28,7 @@ class Head(nn.Module):
         return torch.tanh(x)
 
 
-class Block(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer0 = Layer(3)
-        self.layer1 = Layer(5)
-        self.layer2 = Layer(7)
-        self.layer3 = Layer(9)
-
+class Block(nn.ModuleDict):
     def forward(self, x):
         features = [x]
         for layer in self.children():
@@ -43,24 +36,28 @@ class Block(nn.Module):
         return torch.cat(features, -1)
 
 
-class Block2(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer0 = Layer(11)
-        self.layer1 = Layer(13)
-        self.layer2 = Layer(15)
-
-    def forward(self, x):
-        features = [x]
-        features.append(self.layer0(features))
-        features.append(self.layer1(features))
-        features.append(self.layer2(features))
-        return torch.cat(features, -1)
-
-
 class Slim(nn.Sequential):
     def __init__(self):
-        super().__init__(Block(), Block2(), Head())
+        super().__init__(
+            Block(
+                {
+                    "layer0": Layer(3),
+                    "layer1": Layer(5),
+                    "layer2": Layer(7),
+                    "layer3": Layer(9),
+                }
+            ),
+            Block(
+                {
+                    "layer0": Layer(11),
+                    "layer1": Layer(13),
+                    "layer2": Layer(15),
+                    "layer3": Layer(17),
+                    "layer4": Layer(19),
+                }
+            ),
+            Head(),
+        )
 
 
 def load(path):

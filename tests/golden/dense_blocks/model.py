@@ -27,11 +27,11 @@ class Block(nn.ModuleDict):
 class Head(nn.Module):
     def __init__(self):
         super().__init__()
-        self.fc1, self.fc2, self.fc3, self.fc4 = (nn.Linear(17 - i, 16 - i) for i in range(4))
+        self.fc1, self.fc2, self.fc3, self.fc4 = (nn.Linear(21 - i, 20 - i) for i in range(4))
 
     def forward(self, x):
         return torch.tanh(self.fc4(self.fc3(self.fc2(self.fc1(x)))))
 
 
 def example():
-    return nn.Sequential(Block(3, 4), Block(11, 3), Head()), (torch.randn(5, 3),), {}
+    return nn.Sequential(Block(3, 4), Block(11, 5), Head()), (torch.randn(5, 3),), {}
