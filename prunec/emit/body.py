@@ -12,7 +12,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from prunec.emit import effort, layout, names, recurrent, rows, schedule
+from prunec.diagnostics import InternalError
+from prunec.emit import effort, layout, names, recurrent, rows, schedule, stores
 from prunec.emit.expr import Expr, call
 from prunec.emit.locals import Locals
 from prunec.emit.recurrent import Recurrence
@@ -171,12 +172,26 @@ class _Writer:
         if isinstance(term.step.act, Maybe):
             self._emit_maybe(term, term.step.act)
             return
+        base = stores.base_of(term.step.act)
+        if base is not None:
+            self._emit_store(term, base)
+            return
         shown = self._render(term)
         self.locals.read(term)
         if term.step.act is None:
             self.lines += layout.statement(shown, 2, "return ")
         else:
             self.lines += layout.statement(shown, 2, f"{self._targets(term)} = ")
+
+    def _emit_store(self, term: Term, base: str) -> None:
+        """Write into a variable, which holds the result from here on."""
+        name = self.locals.name_of[base]
+        place, value = self.renderer.store(term)
+        self.locals.read(term)
+        if not self.locals.is_free(name):
+            raise InternalError(f"a store into {name}, which is read later")
+        self.lines += layout.statement(value, 2, f"{place} = ")
+        self.locals.bind(name, term.step.results[0])
 
     def _targets(self, term: Term) -> str:
         results, act = term.step.results, term.step.act

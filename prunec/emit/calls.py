@@ -49,7 +49,7 @@ def effort(node: Node) -> float:
     base = schema.base(node.op)
     if base in HEAVY:
         return 1.5
-    if base in index.OPS or base == "neg":
+    if base in index.OPS or base in ("neg", schema.STORE):
         return 0.25
     return 0.5 if base in LIGHT or (base not in FUNCTIONS and hasattr(torch.Tensor, base)) else 1
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from prunec.emit import schema
+from prunec.emit import schema, stores
 from prunec.emit.hierarchy import Kind
 from prunec.emit.recurrent import Recurrence
 from prunec.emit.spellings import HEAVY
@@ -45,7 +45,12 @@ class _Cuts:
         for step in row:
             for r in step.reads:
                 readers.setdefault(r.name, []).append(step)
-        single = {s.results[0]: s for s in row if len(s.results) == 1 and not _unpacks(s)}
+        bases = {stores.base_of(s.act) for s in row}
+        single = {
+            s.results[0]: s
+            for s in row
+            if len(s.results) == 1 and not _is_statement(s) and s.results[0] not in bases
+        }
         self.reader = {name: readers[name][0] for name in single if len(readers.get(name, ())) == 1}
         sums: dict[Step, float] = {}
         roots: dict[Step, Step] = {}
@@ -138,5 +143,7 @@ def largest(operands: Mapping[str, Term], among: int) -> set[str]:
     return {n for n, t in operands.items() if t.effort == most or (among > 2 and t.effort > 1)}
 
 
-def _unpacks(step: Step) -> bool:
-    return isinstance(step.act, Recurrence) and step.act.unpacks
+def _is_statement(step: Step) -> bool:
+    """Whether a step has no expression for its one result."""
+    unpacks = isinstance(step.act, Recurrence) and step.act.unpacks
+    return unpacks or stores.base_of(step.act) is not None

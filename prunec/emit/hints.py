@@ -14,7 +14,7 @@ TRANSPARENT = frozenset(
     """
     view reshape flatten unflatten transpose permute contiguous expand unsqueeze squeeze slice
     select chunk split split_with_sizes unbind roll to clone relu gelu silu sigmoid tanh dropout
-    mul div
+    mul div store
     """.split()
 )
 """Operators whose result is still named after their first argument."""

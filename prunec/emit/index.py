@@ -76,6 +76,24 @@ def render(base: Expr, entries: Sequence[Entry], show: Callable[[Argument], Expr
     return Expr(f"{base.at(ATOM)}[{', '.join(parts)}]")
 
 
+def stored(index: Argument) -> tuple[Entry, ...]:
+    """The subscript of a store."""
+    assert isinstance(index, tuple)
+    return tuple(map(_entry, index))
+
+
+def _entry(entry: Argument) -> Entry:
+    match entry:
+        case None:
+            return WHOLE
+        case (start, stop, step):
+            return Span(start, stop, step)
+        case (index,):
+            return At(index)
+        case _:
+            return At(entry)
+
+
 def _span(bound: Mapping[str, Argument]) -> Span:
     start, stop, step = bound["start"], bound["end"], bound["step"]
     return Span(

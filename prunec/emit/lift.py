@@ -105,7 +105,7 @@ def lifted(value: float, source: str) -> LiftedInt | LiftedFloat:
 
 def spread(node: Node) -> dict[str, Argument]:
     """Every argument by name, with one number for all dimensions spread over them."""
-    if not node.op.startswith("aten."):
+    if not node.op.startswith("aten.") and node.op != schema.STORE:
         return {str(i): a for i, a in enumerate(node.args)} | dict(node.kwargs)
     bound = dict(schema.bind(node))
     for param in schema.params(node.op):

@@ -62,6 +62,9 @@ class Renderer:
                     head = self.model.hierarchy.access(self.path, region.path)
                     assert head is not None
                     return expr.call(head, recurrent.arguments(list(map(self.show, act.reads))))
+                case Node(op=schema.STORE):
+                    place, value = self.store(term)
+                    return Expr(f"{place} = {value.text}")
                 case Maybe() as node:
                     shown, kept = self.unconditional(term, node), self.show(node.otherwise)
                     return Expr(f"{shown.text} if {node.flag} else {kept.text}", expr.CONDITION)
@@ -77,6 +80,17 @@ class Renderer:
         outer, self.term = self.term, term
         try:
             return self._operator(term, node)
+        finally:
+            self.term = outer
+
+    def store(self, term: Term) -> tuple[str, Expr]:
+        """Where a store writes, and what."""
+        assert isinstance(term.step.act, Node)
+        outer, self.term = self.term, term
+        try:
+            base, value, entries = term.step.act.args
+            place = index.render(self.show(base), index.stored(entries), self.show)
+            return place.text, self.show(value)
         finally:
             self.term = outer
 

@@ -14,6 +14,9 @@ from prunec.ir.graph import Argument, Node
 
 MISSING: Any = object()
 
+STORE = "store"
+"""Our own operator: ``base`` with ``value`` at ``index``, in the base's own memory (`stores`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Param:
@@ -28,7 +31,9 @@ class Param:
 
 @cache
 def params(op: str) -> tuple[Param, ...]:
-    """The schema of ``aten.conv2d.default``, in order."""
+    """The schema of ``aten.conv2d.default`` (or of a store), in order."""
+    if op == STORE:
+        return tuple(Param(n, "", MISSING, False) for n in ("base", "value", "index"))
     namespace, base, overload = op.split(".")
     try:
         schema = getattr(getattr(getattr(torch.ops, namespace), base), overload)._schema

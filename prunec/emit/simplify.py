@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from prunec.emit import chains, linears, neutral, precision, raising, schema, sizes, strides
+from prunec.emit import chains, linears, neutral, precision, raising, schema, sizes, stores, strides
 from prunec.emit.precision import Precision
 from prunec.ir.graph import (
     Argument,
@@ -106,6 +106,7 @@ def run(graph: Graph) -> Program:
         if after.nodes == graph.nodes:
             break
         graph = after
+    graph = stores.run(graph)
     scalars = _free_scalars(graph.nodes, graph)
     live = _live([n for n in graph.nodes if n.name not in scalars], graph.output)
     parts = _parts(live, graph)

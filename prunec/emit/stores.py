@@ -1,0 +1,355 @@
+"""Stores: values written into a part of a tensor, as ``x[1:, 0] = y``.
+
+A trace has them as operators that give a new tensor (``slice_scatter`` and the like), each for one
+dimension. Here they become `STORE` nodes with a whole subscript, ``base`` as it is apart from
+``value`` at ``index``. Such a node is written as an assignment that changes the base's own memory.
+So nothing else may hold this memory and be read later: where that is not sure, the base is a clone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from prunec.emit import schema
+from prunec.emit.schema import STORE
+from prunec.ir.graph import (
+    Argument,
+    Graph,
+    Node,
+    Ref,
+    TensorType,
+    WeightRef,
+    leaves,
+    references,
+    substitute,
+)
+
+LAST = 2**63 - 1
+
+VIEWS: Mapping[str, str] = {"slice_scatter": "slice", "select_scatter": "select"}
+"""Operators that write a view back, with the operator that takes the view."""
+
+MADE = frozenset(
+    """zeros ones full empty new_zeros new_ones new_full new_empty zeros_like ones_like full_like
+    empty_like clone matmul bmm baddbmm linear softmax log_softmax layer_norm gelu silu sigmoid tanh
+    exp sqrt rsqrt cat stack arange index gather embedding where masked_fill cumsum""".split()
+)
+"""Operators whose result shares no memory."""
+
+READERS = MADE | frozenset(
+    """add sub rsub mul div pow neg eq ne lt le gt ge sum mean amax amin argmax relu size
+    fill logical_not logical_and logical_or bitwise_not bitwise_and bitwise_or""".split()
+)
+"""Operators that keep nothing of the memory of what they read."""
+
+SIGHTS = frozenset({"slice", "select", "unsqueeze"})
+"""Operators that share memory in a way that a trace understands."""
+
+
+def run(graph: Graph) -> Graph:
+    """The graph with `STORE` nodes in place of operators that write a part back."""
+    if not any(schema.base(n.op) in (*VIEWS, "index_put") for n in graph.nodes):
+        return graph
+    raised = _needed(_raised(graph))
+    return _in_place(_needed(_apart(raised)))
+
+
+def base_of(node: object) -> str | None:
+    """The value that a store changes; None of anything else."""
+    if not isinstance(node, Node) or node.op != STORE:
+        return None
+    base = node.args[0]
+    assert isinstance(base, Ref)
+    return base.name
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What a scatter writes: ``value`` at ``index`` of a base, and the last view on the way."""
+
+    value: Argument
+    index: tuple[Argument, ...]
+    last: Node
+
+
+def _raised(graph: Graph) -> Graph:
+    """Every scatter as one store with the scatters inside of it."""
+    known = graph.node
+    counts = _counts(graph)
+    nodes = []
+    for node in graph.nodes:
+        base = schema.base(node.op)
+        if base in VIEWS and isinstance(node.type, TensorType):
+            part = _part(node, known, counts)
+            if part is not None:
+                value = _value(part, known, counts)
+                if _fits(value, node, graph):
+                    nodes.append(_store(node, node.args[0], value, part.index))
+                    continue
+        elif base == "index_put":
+            bound = schema.bind(node)
+            index, value = bound["indices"], bound["values"]
+            plain = isinstance(index, tuple) and not bound.get("accumulate")
+            if plain and _fits(value, node, graph):
+                assert isinstance(index, tuple)
+                nodes.append(_store(node, node.args[0], value, index))
+                continue
+        nodes.append(node)
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _store(node: Node, base: Argument, value: Argument, index: tuple[Argument, ...]) -> Node:
+    return replace(node, op=STORE, args=(base, value, index), kwargs=())
+
+
+def _fits(value: Argument, node: Node, graph: Graph) -> bool:
+    """Whether a store of the value needs no cast."""
+    if not isinstance(value, Ref | WeightRef):
+        return isinstance(value, bool | int | float)
+    type_ = _type(value, graph)
+    both = isinstance(type_, TensorType) and isinstance(node.type, TensorType)
+    return both and type_.dtype == node.type.dtype  # type: ignore[union-attr]
+
+
+def _part(node: Node, known: Mapping[str, Node], counts: Mapping[str, int]) -> _Part | None:
+    """The subscript of a scatter, joined with that of a scatter into the same view."""
+    assert isinstance(node.type, TensorType)
+    index: tuple[Argument, ...] = (None,) * node.type.rank
+    last = node
+    while True:
+        found = _narrowed(index, last)
+        if found is None:
+            return None
+        value = last.args[1]
+        inner = known.get(value.name) if isinstance(value, Ref) else None
+        nested = (
+            inner is not None
+            and schema.base(inner.op) in VIEWS
+            and counts[inner.name] == 1
+            and inner.scope == node.scope
+            and _is_view(inner.args[0], last, known)
+            and _narrowed(found, inner) is not None
+        )
+        if not nested:
+            return _Part(value, found, last)
+        assert inner is not None
+        index, last = found, inner
+
+
+def _narrowed(index: tuple[Argument, ...], scatter: Node) -> tuple[Argument, ...] | None:
+    """A subscript with that of a scatter too; None where a dimension is taken already."""
+    bound = schema.bind(scatter)
+    dim = bound["dim"]
+    seen = [i for i, e in enumerate(index) if not (isinstance(e, tuple) and len(e) == 1)]
+    assert isinstance(dim, int)
+    place = seen[dim]
+    if index[place] is not None:
+        return None
+    return (*index[:place], _entry(scatter, bound), *index[place + 1 :])
+
+
+def _entry(node: Node, bound: Mapping[str, Argument]) -> Argument:
+    """``(index,)``, or ``(start, stop, step)`` with None for what is torch's default."""
+    if "index" in bound:
+        return (bound["index"],)
+    start, stop, step = bound["start"], bound["end"], bound["step"]
+    whole = isinstance(start, int) and start == 0
+    entry = (None if whole else start, None if stop == LAST else stop, None if step == 1 else step)
+    return None if entry == (None, None, None) else entry
+
+
+def _is_view(value: Argument, scatter: Node, known: Mapping[str, Node]) -> bool:
+    """Whether a value is the part of its base that a scatter writes."""
+    made = known.get(value.name) if isinstance(value, Ref) else None
+    if made is None or schema.base(made.op) != VIEWS[schema.base(scatter.op)]:
+        return False
+    mine, other = schema.bind(made), schema.bind(scatter)
+    same_dim = mine["dim"] == other["dim"]
+    return (
+        made.args[0] == scatter.args[0]
+        and same_dim
+        and _entry(made, mine) == _entry(scatter, other)
+    )
+
+
+def _value(part: _Part, known: Mapping[str, Node], counts: Mapping[str, int]) -> Argument:
+    """What is stored: a number that fills the part, or what broadcasts to it."""
+    value = part.value
+    made = known.get(value.name) if isinstance(value, Ref) else None
+    if made is None or counts[made.name] != 1 or not isinstance(made.type, TensorType):
+        return value
+    base = schema.base(made.op)
+    if base in ("fill", "full_like", "zeros_like") and _is_view(made.args[0], part.last, known):
+        bare = base == "zeros_like" or len(made.args) > 1
+        number = 0 if base == "zeros_like" else made.args[1] if bare else None
+        found = _number(number, made.type.dtype) if not made.kwargs else None
+        return value if found is None else found
+    if base == "expand_as" and _is_view(made.args[1], part.last, known):
+        return made.args[0]
+    return value
+
+
+def _number(number: Argument, dtype: str) -> int | float | bool | None:
+    """A number as one of a dtype, which is how a trace has it."""
+    if not isinstance(number, bool | int | float):
+        return None
+    if "float" in dtype:
+        return float(number)
+    if dtype == "bool":
+        return bool(number)
+    return int(number) if "int" in dtype and number == int(number) else None
+
+
+def _apart(graph: Graph) -> Graph:
+    """Without stores that change nothing: into an empty part, or of what is there already."""
+    same: dict[str, Ref | WeightRef] = {}
+    kept: dict[str, Node] = {}
+    for node in graph.nodes:
+        read = _replaced(node, same)
+        base = read.args[0] if read.op == STORE else None
+        before = kept.get(base.name) if isinstance(base, Ref) else None
+        again = before is not None and before.op == STORE and before.args[1:] == read.args[1:]
+        if isinstance(base, Ref | WeightRef) and (
+            _is_empty(read, graph) or (again and not _is_indexed(read))
+        ):
+            same[node.name] = base
+        else:
+            kept[node.name] = read
+    output = substitute(graph.output, lambda ref: same.get(ref.name, ref))
+    return replace(graph, nodes=tuple(kept.values()), output=output)
+
+
+def _is_empty(node: Node, graph: Graph) -> bool:
+    """Whether the part that a store writes has no element, whatever the sizes at run time."""
+    assert isinstance(node.type, TensorType)
+    index = node.args[2]
+    assert isinstance(index, tuple)
+    for entry, size, symbol in zip(index, node.type.shape, node.type.symbols, strict=False):
+        if isinstance(entry, tuple) and len(entry) == 3 and symbol is None:
+            start, stop, step = entry
+            if (
+                all(e is None or isinstance(e, int) for e in entry)
+                and not range(size)[
+                    slice(start, stop, step)  # type: ignore[misc]
+                ]
+            ):
+                return True
+    return False
+
+
+def _is_indexed(node: Node) -> bool:
+    """Whether a store's subscript has tensors, in which an element may stand twice."""
+    index = node.args[2]
+    assert isinstance(index, tuple)
+    return any(isinstance(e, Ref | WeightRef) for e in index)
+
+
+def _in_place(graph: Graph) -> Graph:
+    """Every store on a base of its own: a clone, unless the base is used up by the store."""
+    users = graph.users
+    returned = {r.name for r in leaves(graph.output)}
+    known = graph.node
+    taken = set(graph.types)
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        if node.op == STORE and not _is_own(node, known, users, returned):
+            base = node.args[0]
+            name = f"{node.name}_base"
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            args = (base,)
+            nodes.append(replace(node, name=name, op="aten.clone.default", args=args))
+            nodes.append(replace(node, args=(Ref(name), *node.args[1:])))
+        else:
+            nodes.append(node)
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _is_own(
+    store: Node,
+    known: Mapping[str, Node],
+    users: Mapping[str, Sequence[Node]],
+    returned: set[str],
+) -> bool:
+    """Whether nothing that shares memory with the base is read after the store, or by it."""
+    base = store.args[0]
+    made = known.get(base.name) if isinstance(base, Ref) else None
+    if made is None or made.scope != store.scope:
+        return False
+    if made.op != STORE and (schema.base(made.op) not in MADE or isinstance(made.type, tuple)):
+        return False
+    before: set[str] | None = None
+    shared = [made.name]
+    for name in shared:
+        if name in returned or Ref(name) in references(store.args[1:], Ref):
+            return False
+        for reader in users.get(name, ()):
+            if reader is store or reader.op == "size":
+                continue
+            before = _ancestors(store, known) if before is None else before
+            if reader.name not in before:
+                return False
+            if schema.base(reader.op) in SIGHTS:
+                shared.append(reader.name)
+            elif not _only_reads(reader, name):
+                return False
+    return True
+
+
+def _only_reads(reader: Node, name: str) -> bool:
+    """Whether a reader's result shares no memory with what it reads."""
+    if reader.op == STORE:
+        return reader.args[0] != Ref(name)
+    return schema.base(reader.op) in READERS and reader.op.startswith("aten.")
+
+
+def _ancestors(node: Node, known: Mapping[str, Node]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(node.refs())
+    while waiting:
+        name = waiting.pop().name
+        if name not in found and name in known:
+            found.add(name)
+            waiting += known[name].refs()
+    return found
+
+
+def _needed(graph: Graph) -> Graph:
+    """Without what nobody reads."""
+    wanted = {r.name for r in leaves(graph.output)}
+    found = []
+    for node in reversed(graph.nodes):
+        if node.name in wanted:
+            wanted.update(r.name for r in node.refs())
+            found.append(node)
+    return replace(graph, nodes=tuple(reversed(found)))
+
+
+def _counts(graph: Graph) -> Mapping[str, int]:
+    found = dict.fromkeys(graph.types, 0)
+    read: Iterable[Ref] = (*leaves(graph.output), *(r for n in graph.nodes for r in n.refs()))  # type: ignore[assignment]
+    for ref in read:
+        found[ref.name] = found.get(ref.name, 0) + 1
+    return found
+
+
+def _replaced(node: Node, same: Mapping[str, Ref | WeightRef]) -> Node:
+    def new(argument: Argument) -> Argument:
+        if isinstance(argument, Ref):
+            return same.get(argument.name, argument)
+        return tuple(map(new, argument)) if isinstance(argument, tuple) else argument
+
+    args, kwargs = tuple(map(new, node.args)), tuple((k, new(v)) for k, v in node.kwargs)
+    return (
+        node
+        if (args, kwargs) == (node.args, node.kwargs)
+        else replace(node, args=args, kwargs=kwargs)
+    )
+
+
+def _type(value: Ref | WeightRef, graph: Graph) -> object:
+    return (
+        graph.weight[value.name].type if isinstance(value, WeightRef) else graph.types[value.name]
+    )
