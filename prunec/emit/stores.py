@@ -8,10 +8,12 @@ So nothing else may hold this memory and be read later: where that is not sure, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from prunec.emit import schema
+from prunec.emit.moves import type_of
 from prunec.emit.schema import STORE
 from prunec.ir.graph import (
     Argument,
@@ -19,6 +21,7 @@ from prunec.ir.graph import (
     Node,
     Ref,
     TensorType,
+    Type,
     WeightRef,
     leaves,
     references,
@@ -89,10 +92,8 @@ def _raised(graph: Graph) -> Graph:
                     continue
         elif base == "index_put":
             bound = schema.bind(node)
-            index, value = bound["indices"], bound["values"]
-            plain = isinstance(index, tuple) and not bound.get("accumulate")
-            if plain and _fits(value, node, graph):
-                assert isinstance(index, tuple)
+            index, value = _tensors(bound["indices"], node.type, graph), bound["values"]
+            if index is not None and not bound.get("accumulate") and _fits(value, node, graph):
                 nodes.append(_store(node, node.args[0], value, index))
                 continue
         nodes.append(node)
@@ -103,13 +104,28 @@ def _store(node: Node, base: Argument, value: Argument, index: tuple[Argument, .
     return replace(node, op=STORE, args=(base, value, index), kwargs=())
 
 
+def _tensors(indices: Argument, whole: Type, graph: Graph) -> tuple[Argument, ...] | None:
+    """A subscript of tensors for all dimensions; None if it would not be read as such."""
+    if not isinstance(indices, tuple) or not isinstance(whole, TensorType):
+        return None
+    covered = 0
+    for index in indices:
+        type_ = _type(index, graph)
+        if index is not None and (not isinstance(type_, TensorType) or not type_.rank):
+            return None
+        masks = isinstance(type_, TensorType) and type_.dtype in ("bool", "uint8")
+        covered += type_.rank if masks else 1  # type: ignore[union-attr]
+    return (*indices, *(None,) * (whole.rank - covered))
+
+
 def _fits(value: Argument, node: Node, graph: Graph) -> bool:
     """Whether a store of the value needs no cast."""
     if not isinstance(value, Ref | WeightRef):
         return isinstance(value, bool | int | float)
     type_ = _type(value, graph)
-    both = isinstance(type_, TensorType) and isinstance(node.type, TensorType)
-    return both and type_.dtype == node.type.dtype  # type: ignore[union-attr]
+    if not isinstance(type_, TensorType) or not isinstance(node.type, TensorType):
+        return False
+    return type_.dtype == node.type.dtype
 
 
 def _part(node: Node, known: Mapping[str, Node], counts: Mapping[str, int]) -> _Part | None:
@@ -225,17 +241,17 @@ def _is_empty(node: Node, graph: Graph) -> bool:
     assert isinstance(node.type, TensorType)
     index = node.args[2]
     assert isinstance(index, tuple)
-    for entry, size, symbol in zip(index, node.type.shape, node.type.symbols, strict=False):
-        if isinstance(entry, tuple) and len(entry) == 3 and symbol is None:
-            start, stop, step = entry
-            if (
-                all(e is None or isinstance(e, int) for e in entry)
-                and not range(size)[
-                    slice(start, stop, step)  # type: ignore[misc]
-                ]
-            ):
-                return True
-    return False
+    sizes = zip(node.type.shape, node.type.symbols, strict=True)
+    return any(
+        symbol is None and isinstance(entry, tuple) and _skips(entry, size)
+        for entry, (size, symbol) in zip(index, sizes, strict=False)
+    )
+
+
+def _skips(entry: tuple[Argument, ...], size: int) -> bool:
+    """Whether a slice of a dimension of that size is empty."""
+    bounds = [e for e in entry if e is None or isinstance(e, int)]
+    return len(bounds) == len(entry) == 3 and not range(size)[slice(*bounds)]
 
 
 def _is_indexed(node: Node) -> bool:
@@ -328,11 +344,8 @@ def _needed(graph: Graph) -> Graph:
 
 
 def _counts(graph: Graph) -> Mapping[str, int]:
-    found = dict.fromkeys(graph.types, 0)
-    read: Iterable[Ref] = (*leaves(graph.output), *(r for n in graph.nodes for r in n.refs()))  # type: ignore[assignment]
-    for ref in read:
-        found[ref.name] = found.get(ref.name, 0) + 1
-    return found
+    read = (*leaves(graph.output), *(r for n in graph.nodes for r in n.refs()))
+    return Counter(r.name for r in read)
 
 
 def _replaced(node: Node, same: Mapping[str, Ref | WeightRef]) -> Node:
@@ -349,7 +362,5 @@ def _replaced(node: Node, same: Mapping[str, Ref | WeightRef]) -> Node:
     )
 
 
-def _type(value: Ref | WeightRef, graph: Graph) -> object:
-    return (
-        graph.weight[value.name].type if isinstance(value, WeightRef) else graph.types[value.name]
-    )
+def _type(value: Argument, graph: Graph) -> Type:
+    return type_of(value, graph.types, graph)
