@@ -190,7 +190,7 @@ class _Writer:
         self.locals.read(term)
         if not self.locals.is_free(name):
             raise InternalError(f"a store into {name}, which is read later")
-        self.lines += layout.statement(value, 2, f"{place} = ")
+        self.lines += layout.statement(value, 2, place)
         self.locals.bind(name, term.step.results[0])
 
     def _targets(self, term: Term) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from prunec.emit import calls, expr, index, recurrent, schema, spellings
+from prunec.emit import calls, expr, index, recurrent, schema, spellings, stores
 from prunec.emit.expr import ATOM, Expr
 from prunec.emit.locals import Locals
 from prunec.emit.recurrent import Recurrence
@@ -64,7 +64,7 @@ class Renderer:
                     return expr.call(head, recurrent.arguments(list(map(self.show, act.reads))))
                 case Node(op=schema.STORE):
                     place, value = self.store(term)
-                    return Expr(f"{place} = {value.text}")
+                    return Expr(f"{place}{value.text}")
                 case Maybe() as node:
                     shown, kept = self.unconditional(term, node), self.show(node.otherwise)
                     return Expr(f"{shown.text} if {node.flag} else {kept.text}", expr.CONDITION)
@@ -84,13 +84,31 @@ class Renderer:
             self.term = outer
 
     def store(self, term: Term) -> tuple[str, Expr]:
-        """Where a store writes, and what."""
+        """What stands before the value of a store (``x[1:] = ``, ``x[1:] += ``), and the value."""
         assert isinstance(term.step.act, Node)
         outer, self.term = self.term, term
         try:
             base, value, entries = term.step.act.args
             place = index.render(self.show(base), index.stored(entries), self.show)
-            return place.text, self.show(value)
+            inner = term.inner.get(value.name) if isinstance(value, Ref) else None
+            found = None if inner is None else self._augmented(place.text, inner, term.step.act)
+            return (f"{place.text} = ", self.show(value)) if found is None else found
+        finally:
+            self.term = outer
+
+    def _augmented(self, place: str, term: Term, store: Node) -> tuple[str, Expr] | None:
+        """``x[1:] += `` and an operand, where what is stored is computed from what is there."""
+        sign, other = stores.augments(store, self.model.program.node)
+        made = term.step.reads[:1]
+        if not sign or not made or made[0].name not in term.inner:
+            return None
+        outer, self.term = self.term, term
+        try:
+            return (
+                (f"{place} {sign}= ", self.show(other))
+                if self.show(made[0]).text == place
+                else None
+            )
         finally:
             self.term = outer
 

@@ -50,6 +50,9 @@ SIGHTS = frozenset({"slice", "select", "unsqueeze"})
 """Operators that share memory in a way that a trace understands."""
 
 
+SIGNS: Mapping[str, str] = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
+
+
 def run(graph: Graph) -> Graph:
     """The graph with `STORE` nodes in place of operators that write a part back."""
     if not any(schema.base(n.op) in (*VIEWS, "index_put") for n in graph.nodes):
@@ -65,6 +68,29 @@ def base_of(node: object) -> str | None:
     base = node.args[0]
     assert isinstance(base, Ref)
     return base.name
+
+
+def augments(store: Node, known: Mapping[str, Node]) -> tuple[str, Argument]:
+    """The sign of arithmetic in place that a store may come from, and its operand; or ``""``.
+
+    Whether the arithmetic begins with the very part that is written remains to be seen.
+    """
+    base, value, index = store.args
+    made = known.get(value.name) if isinstance(value, Ref) else None
+    sign = None if made is None else SIGNS.get(schema.base(made.op))
+    if made is None or sign is None or any(True for _ in references(index, Ref)):
+        return "", None
+    bound = schema.bind(made)
+    other = bound["other"]
+    root = other
+    while isinstance(root, Ref) and root.name in known and _sees(known[root.name]):
+        root = known[root.name].args[0]
+    plain = bound.get("alpha", 1) == 1 and bound.get("rounding_mode") is None
+    return (sign, other) if plain and root != base else ("", None)
+
+
+def _sees(node: Node) -> bool:
+    return schema.base(node.op) in SIGHTS
 
 
 @dataclass(frozen=True)
