@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from prunec.emit import schema
+from prunec.emit import schema, stores
 from prunec.emit.expr import LiftedFloat, LiftedInt
 from prunec.emit.simplify import LAST
 from prunec.ir.graph import Argument, Node, TensorType, Type
@@ -140,6 +140,8 @@ def _noun(node: Node, name: str, at: tuple[int, ...]) -> str | None:
         return {0: "head_dim", 1: "num_heads"}.get(_last(node, name) - at[0], "size")
     if base in ("reshape", "view") and at and at[0] == _last(node, name):
         return "features"
+    if node.op == schema.STORE and name == "index":
+        return stores.noun(node, at)
     return NOUNS.get(name)
 
 

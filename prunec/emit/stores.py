@@ -70,6 +70,15 @@ def base_of(node: object) -> str | None:
     return base.name
 
 
+def noun(store: Node, at: tuple[int, ...]) -> str:
+    """What a number in a store's subscript is: an index, or one of a slice's three."""
+    index = store.args[2]
+    assert isinstance(index, tuple)
+    entry = index[at[0]]
+    sliced = isinstance(entry, tuple) and len(entry) == 3
+    return ("start", "stop", "step")[at[1]] if sliced else "index"
+
+
 def augments(store: Node, known: Mapping[str, Node]) -> tuple[str, Argument]:
     """The sign of arithmetic in place that a store may come from, and its operand; or ``""``.
 
