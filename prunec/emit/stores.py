@@ -35,16 +35,19 @@ VIEWS: Mapping[str, str] = {"slice_scatter": "slice", "select_scatter": "select"
 
 MADE = frozenset(
     """zeros ones full empty new_zeros new_ones new_full new_empty zeros_like ones_like full_like
-    empty_like clone matmul bmm baddbmm linear softmax log_softmax layer_norm gelu silu sigmoid tanh
-    exp sqrt rsqrt cat stack arange index gather embedding where masked_fill cumsum""".split()
+    empty_like clone matmul bmm baddbmm linear layer_norm gelu silu cat stack arange index gather
+    embedding where masked_fill cumsum""".split()
 )
-"""Operators whose result shares no memory."""
+"""Operators whose result shares no memory, and is not kept for the gradient."""
 
-READERS = MADE | frozenset(
-    """add sub rsub mul div pow neg eq ne lt le gt ge sum mean amax amin argmax relu size
-    fill logical_not logical_and logical_or bitwise_not bitwise_and bitwise_or""".split()
+READERS = frozenset(
+    """add sub neg eq ne lt le gt ge sum mean argmax clone cat stack fill zeros_like ones_like
+    full_like empty_like new_zeros new_ones new_full new_empty""".split()
 )
-"""Operators that keep nothing of the memory of what they read."""
+"""Operators that keep nothing of what they read, for the gradient neither."""
+
+SCALING = frozenset({"mul", "div"})
+"""Those that keep nothing where the other operand is a number."""
 
 SIGHTS = frozenset({"slice", "select", "unsqueeze"})
 """Operators that share memory in a way that a trace understands."""
@@ -350,10 +353,12 @@ def _is_own(
 
 
 def _only_reads(reader: Node, name: str) -> bool:
-    """Whether a reader's result shares no memory with what it reads."""
+    """Whether neither a reader's result nor its gradient needs the memory that it reads."""
     if reader.op == STORE:
         return reader.args[0] != Ref(name)
-    return schema.base(reader.op) in READERS and reader.op.startswith("aten.")
+    base = schema.base(reader.op)
+    scales = base in SCALING and not isinstance(reader.args[1], Ref | WeightRef)
+    return reader.op.startswith("aten.") and (base in READERS or scales)
 
 
 def _ancestors(node: Node, known: Mapping[str, Node]) -> set[str]:

@@ -39,9 +39,17 @@ def checked(function: Callable[[Tensor, Tensor], object]) -> str:
         before = x.clone()
         torch.testing.assert_close(emitted(x), model(before.clone()))
         torch.testing.assert_close(x, before)
+        gradient(emitted, x)
     again, _ = source_of(emitted)
     assert again == source
     return source
+
+
+def gradient(emitted: nn.Module, x: Tensor) -> None:
+    """Nothing that the gradient needs is overwritten."""
+    result = emitted(x.clone().requires_grad_())
+    tensors = result if isinstance(result, tuple) else (result,)
+    torch.stack([t.sum() for t in tensors]).sum().backward()
 
 
 def filled(x: Tensor, bias: Tensor) -> Tensor:
@@ -78,7 +86,7 @@ def empty(x: Tensor, bias: Tensor) -> Tensor:
     y = torch.zeros_like(x)
     y[:, -2:0] = 3
     y[:, 1] = 4
-    return y.exp()
+    return y * x
 
 
 def indexed(x: Tensor, bias: Tensor) -> Tensor:
@@ -148,7 +156,7 @@ def read_later(x: Tensor, bias: Tensor) -> Tensor:
 
 
 def view_read_later(x: Tensor, bias: Tensor) -> object:
-    y = x.softmax(-1)
+    y = torch.cat([x, x], -1)
     z = y[:, 1:].clone()
     y[:, 2:] = 1
     return z, y.exp()
@@ -175,7 +183,7 @@ def two_of_one(x: Tensor, bias: Tensor) -> Tensor:
 
 
 def returned(x: Tensor, bias: Tensor) -> object:
-    y = x.softmax(-1)
+    y = torch.cat([x, x], -1)
     z = y.clone()
     z[:, 0] = 0
     return y, z
@@ -195,7 +203,22 @@ def shared_part(x: Tensor, bias: Tensor) -> Tensor:
     return y.exp()
 
 
+def kept_for_the_gradient(x: Tensor, bias: Tensor) -> Tensor:
+    y = x.softmax(-1).clone()
+    y[:, 0] = 0
+    return y.exp()
+
+
+def read_for_the_gradient(x: Tensor, bias: Tensor) -> Tensor:
+    y = torch.cat([x, x], -1)
+    z = y.clone()
+    z[:, 1:] = y[:, 1:] * y[:, 1:].exp()
+    return z.exp()
+
+
 TRAPS = (
+    kept_for_the_gradient,
+    read_for_the_gradient,
     shared_part,
     to_input,
     to_weight,
