@@ -57,7 +57,7 @@ def _told(graph: Graph, attentions: Mapping[str, Sequence[float]]) -> tuple[Grap
     for path, found in attentions.items():
         nodes = at.get(path, [])
         if len(set(found)) == 1:
-            found = found[:1] * len(nodes)  # noqa: PLW2901
+            found = [found[0]] * len(nodes)  # noqa: PLW2901
         if not any(found) and nodes:
             continue
         if len(found) != len(nodes) or not nodes:

@@ -60,38 +60,64 @@ class Seen:
 def run(module: nn.Module, example: Example) -> Seen:
     """Call a module in training mode; it and all random state are left as they were.
 
+    Without values and with gradients, or else without gradients, or else for real.
+
     Raises:
         Exception: what the model raises in training mode.
     """
-    try:
-        return _without_values(module, example)
-    except Exception:  # the model's code may raise anything
-        tensors = (*module.parameters(), *module.buffers())
-        if any(t.is_meta for t in tensors) or sum(t.numel() for t in tensors) > LARGEST:
-            raise
+    for gradients in (True, False):
+        try:
+            return _without_values(module, example, gradients=gradients)
+        except Exception as error:  # the model's code may raise anything
+            last = error
+    tensors = (*module.parameters(), *module.buffers())
+    if any(t.is_meta for t in tensors) or sum(t.numel() for t in tensors) > LARGEST:
+        raise last
     with torch.random.fork_rng():
         args, kwargs = copy.deepcopy((example.args, example.kwargs))
-        return _watched(copy.deepcopy(module), lambda m: m(*args, **kwargs))
+        return _watched(copy.deepcopy(module), lambda m: m(*args, **kwargs), gradients=False)
 
 
-def _without_values(module: nn.Module, example: Example) -> Seen:
+def _without_values(module: nn.Module, example: Example, *, gradients: bool) -> Seen:
     with FakeTensorMode(allow_non_fake_inputs=True) as mode:
-        held = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-        state = {name: mode.from_tensor(tensor) for name, tensor in held.items()}
 
         def fake(value: Any) -> Any:
             return mode.from_tensor(value) if isinstance(value, Tensor) else value
 
         args, kwargs = pytree.tree_map(fake, (example.args, example.kwargs))
-        return _watched(module, lambda m: torch.func.functional_call(m, state, args, kwargs))
+        with _replaced(module, fake):
+            return _watched(module, lambda m: m(*args, **kwargs), gradients=gradients)
 
 
-def _watched(module: nn.Module, call: Callable[[nn.Module], object]) -> Seen:
+@contextmanager
+def _replaced(module: nn.Module, by: Callable[[Any], Any]) -> Iterator[None]:
+    """Other parameters and buffers for a while; tied ones stay tied."""
+    held: list[dict[str, Any]] = []
+    for m in module.modules():
+        held += (m._parameters, m._buffers)
+    before = [dict(tensors) for tensors in held]
+    made: dict[int, Any] = {}
+    try:
+        for tensors in held:
+            for name, tensor in tensors.items():
+                if id(tensor) not in made:
+                    made[id(tensor)] = by(tensor)
+                tensors[name] = made[id(tensor)]
+        yield
+    finally:
+        for tensors, original in zip(held, before, strict=True):
+            tensors.clear()
+            tensors.update(original)
+
+
+def _watched(module: nn.Module, call: Callable[[nn.Module], object], *, gradients: bool) -> Seen:
     seen = Seen()
-    with _as_before(module), _places(module) as place, torch.enable_grad():  # type: ignore[no-untyped-call]
+    with _as_before(module), _places(module) as place, torch.set_grad_enabled(gradients):
         module.train()
         with _Watch(seen, place):
             call(module)
+    if not gradients:
+        seen.cut.clear()
     return seen
 
 
@@ -131,7 +157,7 @@ class _Watch(TorchFunctionMode):
     """Notes random functions and cut gradients."""
 
     def __init__(self, seen: Seen, place: Callable[[], str]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.seen = seen
         self.place = place
 
