@@ -19,7 +19,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 
-from prunec.trace.capture import evaluating
+from prunec.trace.capture import evaluating, quiet
 from prunec.trace.inputs import Example
 
 ATTENTION = "scaled_dot_product_attention"
@@ -73,7 +73,8 @@ def run(module: nn.Module, example: Example) -> Seen:
     tensors = (*module.parameters(), *module.buffers())
     if any(t.is_meta for t in tensors) or sum(t.numel() for t in tensors) > LARGEST:
         raise last
-    with torch.random.fork_rng():
+    devices = sorted({t.get_device() for t in tensors if t.is_cuda})
+    with torch.random.fork_rng(devices=devices):
         args, kwargs = copy.deepcopy((example.args, example.kwargs))
         return _watched(copy.deepcopy(module), lambda m: m(*args, **kwargs), gradients=False)
 
@@ -114,7 +115,7 @@ def _watched(module: nn.Module, call: Callable[[nn.Module], object], *, gradient
     seen = Seen()
     with _as_before(module), _places(module) as place, torch.set_grad_enabled(gradients):
         module.train()
-        with _Watch(seen, place):
+        with quiet(), _Watch(seen, place):
             call(module)
     if not gradients:
         seen.cut.clear()

@@ -109,13 +109,12 @@ class Transformer(nn.Module):
 
 
 class Attending(nn.Module):
-    """Attention whose weights drop out in training, by different chances, and a module's own."""
+    """Attention whose weights drop out in training, by different chances."""
 
     def __init__(self) -> None:
         super().__init__()
         self.chances = 0.1, 0.4
         self.qkv = nn.ModuleList([nn.Linear(8, 24) for _ in self.chances])
-        self.last = nn.MultiheadAttention(8, 2, dropout=0.2, batch_first=True)
 
     def forward(self, x: Tensor) -> Tensor:
         for p, layer in zip(self.chances, self.qkv, strict=True):
@@ -123,7 +122,7 @@ class Attending(nn.Module):
             drop = p if self.training else 0.0
             y = F.scaled_dot_product_attention(q, k, v, dropout_p=drop)
             x = x + y.transpose(1, 2).flatten(2)
-        return self.last(x, x, x, need_weights=False)[0]
+        return x
 
 
 class Nested(nn.Module):

@@ -40,11 +40,8 @@ def codes(found: trace.Traced) -> list[str]:
 
 
 def chances(found: trace.Traced) -> list[object]:
-    attentions = [n for n in found.graph.nodes if "dot_product" in n.op]
-    return [
-        {**dict(enumerate(n.args)), **dict(n.kwargs)}.get(4) or dict(n.kwargs).get("dropout_p")
-        for n in attentions
-    ]
+    nodes = [n for n in found.graph.nodes if "dot_product" in n.op]
+    return [n.args[4] if len(n.args) > 4 else dict(n.kwargs).get("dropout_p") for n in nodes]
 
 
 def test_attention_drops_out_in_training() -> None:
@@ -68,6 +65,22 @@ def test_attention_that_always_drops_out_stays() -> None:
     found = trace.run(Net(lambda m, x: attend(x, 0.5)), (X,))
     assert chances(found) == [0.5]
     assert not codes(found)
+
+
+@pytest.mark.parametrize("shows", [False, True])
+def test_multihead_attention(shows: bool) -> None:
+    """Where it returns its weights it drops out by a function that eval mode does not reach."""
+    layer = nn.MultiheadAttention(8, 2, dropout=0.25, batch_first=True)
+
+    class Attending(Net):
+        def __init__(self) -> None:
+            super().__init__(lambda _, x: layer(x, x, x, need_weights=shows)[0])
+            self.attention = layer
+
+    found = trace.run(Attending(), (X,))
+    assert chances(found) == ([] if shows else [InTraining(0.25)])
+    lines = [line for note in found.notes for line in note.notes]
+    assert lines == ["MultiheadAttention (`attention`), p up to 0.25"] * shows
 
 
 def drop_path(m: nn.Module, x: Tensor) -> Tensor:
