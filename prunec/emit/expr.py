@@ -76,6 +76,17 @@ class LiftedFloat(float):
         return hash(self.source)
 
 
+class Lowest(float):
+    """The least number of a dtype, written as that."""
+
+    dtype: str
+
+    def __new__(cls, value: float, dtype: str) -> Lowest:
+        made = super().__new__(cls, value)
+        made.dtype = dtype
+        return made
+
+
 def call(head: str, items: Iterable[Expr]) -> Expr:
     """``head(item, ...)``."""
     return _bracketed(head, tuple(items), "()")
