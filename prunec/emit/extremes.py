@@ -32,7 +32,7 @@ SINKS: Mapping[str, str] = {
 
 CARRIERS = frozenset(
     """where masked_fill contiguous clone to _to_copy type_as view reshape flatten unflatten
-    unsqueeze squeeze transpose permute expand slice select narrow add""".split()
+    unsqueeze squeeze transpose permute expand expand_as slice select narrow add""".split()
 )
 """Operators that hand on numbers as they are, or move them by little."""
 
