@@ -161,6 +161,7 @@ class _Watch(TorchFunctionMode):
         super().__init__()
         self.seen = seen
         self.place = place
+        self.stopped = False
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -172,8 +173,11 @@ class _Watch(TorchFunctionMode):
             return args[0].clone()
         if name == "rand" and _is_single(args):  # whether to skip a layer: none is skipped
             return torch.tensor(1.0)
+        if name == "_set_grad_enabled":
+            self.stopped = not args[0]
         result = func(*args, **given)
-        if _is_cut(name, args, given, result):
+        detaches = name in ("detach", "detach_") and torch.is_grad_enabled()
+        if (detaches or (self.stopped and name != "__get__")) and _is_cut(args, given, result):
             self.seen.cut.setdefault(self.place())
         return result
 
@@ -219,11 +223,9 @@ def _is_single(args: tuple[Any, ...]) -> bool:
     return all(size == 1 for size in sizes)
 
 
-def _is_cut(name: str, args: tuple[Any, ...], given: Mapping[str, Any], result: object) -> bool:
-    """Whether a function hands on what has a gradient, without it."""
+def _is_cut(args: tuple[Any, ...], given: Mapping[str, Any], result: object) -> bool:
+    """Whether a function takes what has a gradient and gives what has none."""
     if not isinstance(result, Tensor) or result.requires_grad or not result.is_floating_point():
-        return False
-    if name.removesuffix("_") != "detach" and (torch.is_grad_enabled() or name == "__get__"):
         return False
     leaves = pytree.tree_leaves((args, given))
     return any(isinstance(leaf, Tensor) and leaf.requires_grad for leaf in leaves)

@@ -124,7 +124,23 @@ def always(m: nn.Module, x: Tensor) -> Tensor:
     return x + torch.rand_like(x)
 
 
-@pytest.mark.parametrize("function", [dropout, always])
+class Twice(torch.autograd.Function):
+    """A function with a gradient of its own."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return x.detach() * 2
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        return gradient * 2
+
+
+def own_gradient(m: nn.Module, x: Tensor) -> Tensor:
+    return Twice.apply(x) if m.training else x * 2
+
+
+@pytest.mark.parametrize("function", [dropout, always, own_gradient])
 def test_no_note_where_nothing_is_lost(function: Callable[..., Tensor]) -> None:
     assert not trace.run(Net(function), (X,)).notes
 
