@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from prunec.diagnostics import InternalError
-from prunec.ir.graph import Argument, Device, Graph, Node, Ref, TorchName, WeightRef
+from prunec.ir.graph import Argument, Device, Graph, InTraining, Node, Ref, TorchName, WeightRef
 from prunec.passes.batches import Batch
 
 Value: TypeAlias = Any
@@ -178,6 +178,8 @@ def resolve(argument: Argument, values: Mapping[str, Value], weights: Weights) -
             return getattr(torch, "float32" if name in NARROW else name)
         case Device(name):
             return torch.device(name)
+        case InTraining():
+            return 0.0
         case tuple():
             return [resolve(a, values, weights) for a in argument]
         case _:

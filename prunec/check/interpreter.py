@@ -22,7 +22,7 @@ from prunec.check.removed import Keep, Removed
 from prunec.check.routing import ROUTING
 from prunec.check.site import Refused, Rule, Site
 from prunec.diagnostics import Diagnostic, InternalError, PruneError
-from prunec.ir.graph import Argument, Device, Graph, Node, Ref, TorchName, WeightRef
+from prunec.ir.graph import Argument, Device, Graph, InTraining, Node, Ref, TorchName, WeightRef
 
 RULES: Mapping[str, Rule] = {**CONTRACTIONS, **MIXING, **NORMS, **RECURRENT, **ROUTING}
 SCALARS: Mapping[str, Callable[..., Any]] = {
@@ -153,6 +153,8 @@ class _Machine:
                 return getattr(torch, name)
             case Device(name):
                 return torch.device(name)
+            case InTraining():
+                return 0.0
             case tuple():
                 return [self.value(item) for item in argument]
             case _:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from prunec.ir.graph import Argument, Device, Ref, TorchName, WeightRef
+from prunec.ir.graph import Argument, Device, InTraining, Ref, TorchName, WeightRef
 
 CONDITION, NOT, COMPARE, OR, XOR, AND, SHIFT, SUM, PRODUCT, UNARY, ATOM = range(-2, 9)
 """Python's binding strengths, weakest first."""
@@ -76,6 +76,17 @@ class LiftedFloat(float):
         return hash(self.source)
 
 
+class Lowest(float):
+    """The least number of a dtype, written as that."""
+
+    dtype: str
+
+    def __new__(cls, value: float, dtype: str) -> Lowest:
+        made = super().__new__(cls, value)
+        made.dtype = dtype
+        return made
+
+
 def call(head: str, items: Iterable[Expr]) -> Expr:
     """``head(item, ...)``."""
     return _bracketed(head, tuple(items), "()")
@@ -122,6 +133,8 @@ def literal(value: Argument) -> Expr:
             return Expr(f"torch.{name}")
         case Device(name=name):
             return call("torch.device", [Expr(quote(name))])
+        case InTraining(p=p):
+            return Expr(f"{literal(p)} if self.training else 0.0", CONDITION)
         case Ref() | WeightRef():
             raise TypeError(f"{value} is not a literal")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from prunec.emit import calls, expr, index, recurrent, schema, spellings, stores
-from prunec.emit.expr import ATOM, Expr
+from prunec.emit.expr import ATOM, Expr, Lowest
 from prunec.emit.locals import Locals
 from prunec.emit.recurrent import Recurrence
 from prunec.emit.simplify import size_symbol
@@ -128,6 +128,8 @@ class Renderer:
             case tuple():
                 plain = all(isinstance(a, int) or self._is_number(a) for a in argument)
                 return expr.display(map(self.show, argument), "()" if plain and argument else "[]")
+            case Lowest(dtype=name):
+                return Expr(f"torch.finfo({self.dtype(name)}).min")
             case _:
                 return expr.literal(argument)
 

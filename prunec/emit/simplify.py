@@ -10,7 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from prunec.emit import chains, linears, neutral, precision, raising, schema, sizes, stores, strides
+from prunec.emit import (
+    chains,
+    extremes,
+    linears,
+    neutral,
+    precision,
+    raising,
+    schema,
+    sizes,
+    stores,
+    strides,
+)
 from prunec.emit.precision import Precision
 from prunec.ir.graph import (
     Argument,
@@ -110,8 +121,9 @@ def run(graph: Graph) -> Program:
     scalars = _free_scalars(graph.nodes, graph)
     live = _live([n for n in graph.nodes if n.name not in scalars], graph.output)
     parts = _parts(live, graph)
-    nodes = tuple(n for n in live if n.op != "getitem")
     found = precision.run(graph, live, graph.output)
+    marked = extremes.run(live, graph.output, found.usual)
+    nodes = tuple(n for n in marked if n.op != "getitem")
     return Program(graph, nodes, scalars, parts, graph.output, found)
 
 

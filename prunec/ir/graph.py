@@ -98,9 +98,20 @@ class Device:
         return f"device({self.name})"
 
 
+@dataclass(frozen=True, slots=True)
+class InTraining:
+    """A probability that holds in training mode; in eval mode it is 0."""
+
+    p: float
+
+    def __str__(self) -> str:
+        return f"{self.p} in training"
+
+
 _R = TypeVar("_R", Ref, WeightRef)
 Argument: TypeAlias = (
-    "None | bool | int | float | str | Ref | WeightRef | TorchName | Device | tuple[Argument, ...]"
+    "None | bool | int | float | str | Ref | WeightRef | TorchName | Device | InTraining"
+    " | tuple[Argument, ...]"
 )
 
 

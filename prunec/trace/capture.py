@@ -26,7 +26,7 @@ def run(module: nn.Module, example: Example) -> tuple[ExportedProgram, tuple[str
     Raises:
         Exception: whatever torch raises when it cannot; there is no common base class.
     """
-    with evaluating(module), _named_keywords(module, example), torch.no_grad(), _quiet() as said:
+    with evaluating(module), _named_keywords(module, example), torch.no_grad(), quiet() as said:
         program = export(
             module,
             example.args,
@@ -115,7 +115,7 @@ def _dynamic_shapes(module: nn.Module, example: Example) -> dict[str, Any] | Non
 
 
 @contextmanager
-def _quiet() -> Iterator[list[warnings.WarningMessage]]:
+def quiet() -> Iterator[list[warnings.WarningMessage]]:
     """Keep to ourselves what torch logs and warns; a failure reaches the caller as an exception."""
     logger = logging.getLogger("torch")
     level = logger.level

@@ -16,7 +16,7 @@ from torch import nn
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir import verify
 from prunec.ir.graph import Graph, TensorType
-from prunec.trace import capture, conditions, inputs, program, symbolic
+from prunec.trace import capture, conditions, inputs, modes, program, symbolic
 from prunec.trace.faults import reason, source_line
 from prunec.trace.inputs import Dims, Example
 from prunec.trace.program import Captured
@@ -61,7 +61,8 @@ def run(
     given = inputs.bind(module, args, kwargs or {}, dynamic)
     captured, notes = _capture(module, given)
     graph, weights = program.run(module, captured, name or type(module).__name__)
-    return Traced(verify.run(graph), weights, notes)
+    graph, more = modes.run(module, captured, graph)
+    return Traced(verify.run(graph), weights, (*notes, *more))
 
 
 def again(

@@ -18,6 +18,7 @@ from prunec.ir.graph import (
     Device,
     Graph,
     Input,
+    InTraining,
     Node,
     Ref,
     TensorType,
@@ -110,7 +111,7 @@ def _read(
 
 def _returned(value: Argument) -> Tree:
     """A returned value as a leaf of the output; torch.export flattens what holds others."""
-    if isinstance(value, tuple | TorchName | Device):
+    if isinstance(value, tuple | TorchName | Device | InTraining):
         raise InternalError(f"the model returns {value}")
     return value
 

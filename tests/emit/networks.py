@@ -108,6 +108,23 @@ class Transformer(nn.Module):
         return self.head(self.norm(x))
 
 
+class Attending(nn.Module):
+    """Attention whose weights drop out in training, by different chances."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chances = 0.1, 0.4
+        self.qkv = nn.ModuleList([nn.Linear(8, 24) for _ in self.chances])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for p, layer in zip(self.chances, self.qkv, strict=True):
+            q, k, v = layer(x).unflatten(-1, (3, 2, 4)).permute(2, 0, 3, 1, 4)
+            drop = p if self.training else 0.0
+            y = F.scaled_dot_product_attention(q, k, v, dropout_p=drop)
+            x = x + y.transpose(1, 2).flatten(2)
+        return x
+
+
 class Nested(nn.Module):
     """A pair and a dict go in, one of them by keyword; a dict of lists comes out."""
 
@@ -263,6 +280,7 @@ def _steps(count: int) -> tuple[tuple[Tensor], dict[str, Any]]:
 NETWORKS: Mapping[str, Network] = {
     "convolutional": Network(Convolutional, images),
     "transformer": Network(Transformer, _tokens),
+    "attending": Network(Attending, lambda count: ((torch.randn(count, 5, 8),), {})),
     "nested": Network(Nested, _nested),
     "buffered": Network(Buffered, _rows(6)),
     "shared": Network(Shared, _rows(6)),

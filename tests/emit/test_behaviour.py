@@ -46,7 +46,7 @@ def gradients(model: nn.Module, both: Pair) -> dict[str, Tensor | None]:
     return {name: p.grad for name, p in model.named_parameters()}
 
 
-@pytest.mark.parametrize("name", ["convolutional", "transformer", "recurrent"])
+@pytest.mark.parametrize("name", ["convolutional", "transformer", "attending", "recurrent"])
 def test_dropout_drops_in_train_only(name: str) -> None:
     both = pair(name)
     args, kwargs = both.given(3)

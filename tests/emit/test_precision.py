@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import prunec
 from prunec import emit, trace
 
 
@@ -130,3 +133,71 @@ def test_a_model_of_two_precisions_says_the_other_one() -> None:
     text = emit.run(found.graph, class_name="Slim", header="", weights=found.weights)
     assert ".to(torch.float64)" in text
     assert "torch.float32" not in text
+
+
+class Scores(nn.Module):
+    """Scores of which all from some key on are masked by the least number."""
+
+    def __init__(self, mask: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 8)
+        self.mask = mask
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.fc(x)
+        hidden = torch.arange(x.shape[1], device=x.device)[None, :] > x.shape[1] // 2
+        return self.mask(x @ x.transpose(1, 2), hidden)
+
+
+def filled(scores: Tensor, hidden: Tensor) -> Tensor:
+    return scores.masked_fill(hidden, torch.finfo(scores.dtype).min).softmax(-1)
+
+
+def added(scores: Tensor, hidden: Tensor) -> Tensor:
+    mask = torch.where(hidden, scores * 0, torch.finfo(scores.dtype).min)
+    return (scores + mask.contiguous()).softmax(-1)
+
+
+def attended(scores: Tensor, hidden: Tensor) -> Tensor:
+    mask = torch.where(hidden, torch.finfo(scores.dtype).min, scores)
+    x = scores[:, None]
+    return F.scaled_dot_product_attention(x, x, x, mask[:, None])[:, 0]
+
+
+def all_hidden(scores: Tensor, hidden: Tensor) -> Tensor:
+    return scores.masked_fill(hidden | ~hidden, torch.finfo(scores.dtype).min).softmax(-1)
+
+
+@pytest.mark.parametrize("mask", [filled, added, attended, all_hidden])
+def test_the_least_number_of_a_mask_moves_along(mask: Callable[[Tensor, Tensor], Tensor]) -> None:
+    x = torch.randn(2, 6, 8)
+    spec = "target macs <= 90%\nprune channels { score random(seed=0) }\nrepair none\n"
+    net = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8), Scores(mask))
+    assert "torch.finfo(" in prunec.compile(spec, model=net, args=(x,)).source
+    assert source(net, x).count(".dtype).min") == 1
+
+
+def returned(scores: Tensor, hidden: Tensor) -> Tensor:
+    return scores.masked_fill(hidden, torch.finfo(scores.dtype).min)
+
+
+def twice(scores: Tensor, hidden: Tensor) -> Tensor:
+    mask = torch.where(hidden, torch.finfo(scores.dtype).min, scores)
+    return (mask + mask.transpose(1, 2)).softmax(-1)
+
+
+def halved(scores: Tensor, hidden: Tensor) -> Tensor:
+    return (scores.masked_fill(hidden, torch.finfo(scores.dtype).min) * 0.5).softmax(-1)
+
+
+def other(scores: Tensor, hidden: Tensor) -> Tensor:
+    return scores.masked_fill(hidden, -1e4).softmax(-1)
+
+
+@pytest.mark.parametrize("mask", [returned, twice, halved, other])
+def test_a_number_that_more_than_a_softmax_sees_stays(
+    mask: Callable[[Tensor, Tensor], Tensor],
+) -> None:
+    found = trace.run(Scores(mask).eval(), (torch.randn(2, 6, 8),))
+    text = emit.run(found.graph, class_name="Slim", header="", weights=found.weights)
+    assert "finfo" not in text

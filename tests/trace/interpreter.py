@@ -10,7 +10,7 @@ import torch
 import torch.utils._pytree as pytree
 from torch import nn
 
-from prunec.ir.graph import Device, Ref, ScalarType, TensorType, TorchName, WeightRef
+from prunec.ir.graph import Device, InTraining, Ref, ScalarType, TensorType, TorchName, WeightRef
 from prunec.trace import Traced
 
 SCALARS = {
@@ -42,6 +42,8 @@ def run(
                 return getattr(torch, name)
             case Device(name):
                 return torch.device(name)
+            case InTraining():
+                return 0.0
             case tuple():
                 return [value(item) for item in argument]
             case _:
