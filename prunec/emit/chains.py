@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
-from prunec.emit import movement, moves, schema, sizes
+from prunec.emit import canonical, movement, moves, schema, sizes
 from prunec.emit.movement import Move, Movement, Permute, Reshape
 from prunec.emit.moves import Spelling, UnknownError, type_of
 from prunec.emit.sizes import Size
@@ -163,7 +163,7 @@ class Writer:
             self.node(chain.end)
             return
         old = sum(map(moves.cost, chain.moves))
-        short = movement.canonical(chain.movement)
+        short = canonical.run(chain.movement)
         if moves.cost(short) <= old and self.moves(chain, hinted(chain, short)):
             return
         value: Argument = self.resolve(chain.source)
@@ -172,7 +172,7 @@ class Writer:
             given = type_of(node.args[0], self._old.types, self._old)
             assert isinstance(given, TensorType)
             alone = movement.follow(movement.identity(sizes.of(given)), found)
-            one = found if alone is None else movement.canonical(alone)
+            one = found if alone is None else canonical.run(alone)
             one = one if moves.cost(one) <= moves.cost(found) else found
             single = Chain((node,), (found,), chain.movement)
             if not self.write(value, hinted(single, one), (node,), sizes.of(given)):

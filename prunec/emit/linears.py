@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from prunec.emit import chains, movement, moves, schema, sizes
+from prunec.emit import canonical, chains, movement, moves, schema, sizes
 from prunec.emit.chains import Chain, Writer
 from prunec.emit.hierarchy import join
 from prunec.emit.movement import Atom, Move, Movement
@@ -85,7 +85,7 @@ def run(graph: Graph, free: Container[str]) -> Graph:
         if isinstance(item, Node):
             writer.node(changed.get(item.name, item))
         elif item.end.name in firsts:
-            writer.moves(item, chains.hinted(item, movement.canonical(firsts[item.end.name])))
+            writer.moves(item, chains.hinted(item, canonical.run(firsts[item.end.name])))
         elif item.end.name in after:
             source = writer.resolve(item.source)
             assert isinstance(source, Ref)
@@ -126,10 +126,10 @@ def _shorter(
             both = movement.follow(_ending(second, last), (m for ms in chain.moves for m in ms))
             if both is None:
                 break
-            rows.append(movement.canonical(both))
+            rows.append(canonical.run(both))
         else:
-            old = [movement.canonical(c.movement) for c in (layer.before, *layer.after)]
-            new = [movement.canonical(first), *rows]
+            old = [canonical.run(c.movement) for c in (layer.before, *layer.after)]
+            new = [canonical.run(first), *rows]
             if sum(map(moves.cost, new)) < sum(map(moves.cost, old)):
                 yield layer, first, rows
 

@@ -10,7 +10,7 @@ head is spelled as many are. Only ``unsqueeze``, and a view that does nothing el
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
@@ -93,7 +93,7 @@ class Movement:
     @property
     def sizes(self) -> tuple[Size, ...]:
         """The sizes of the result."""
-        return tuple(map(_size, self.made))
+        return tuple(map(size, self.made))
 
     @property
     def atoms(self) -> int:
@@ -103,7 +103,7 @@ class Movement:
     @property
     def source(self) -> tuple[Size, ...]:
         """The sizes of the input."""
-        return tuple(map(_size, self.given))
+        return tuple(map(size, self.given))
 
 
 def identity(sizes: Iterable[Size]) -> Movement:
@@ -141,7 +141,7 @@ def then(movement: Movement, move: Move) -> Movement | None:
 
 
 def _squeeze(movement: Movement, dim: int) -> Movement | None:
-    if not _size(movement.made[dim]).is_one:
+    if not size(movement.made[dim]).is_one:
         return None
     gone = set(movement.made[dim])
     given = tuple(tuple(a for a in g if a not in gone) or g[:1] for g in movement.given)
@@ -312,91 +312,8 @@ def normal(movement: Movement) -> Movement:
     return Movement(tuple(given), tuple(tuple(a for a in g if a is not None) for g in shown))
 
 
-def canonical(movement: Movement) -> tuple[Move, ...]:
-    """The one chain that a movement is written as, and that reads as itself; () does nothing."""
-    found = _chain(movement)
-    for _ in range(8):
-        again = follow(identity(movement.source), found)
-        after = found if again is None else _chain(again)
-        if after == found:
-            break
-        found = after
-    return found
-
-
-def _chain(movement: Movement) -> tuple[Move, ...]:
-    movement = _settled(movement)
-    known = {a for g in movement.given for a in g}
-    used = {a for g in movement.made for a in g}
-    dropped = [i for i, g in enumerate(movement.given) if g and not used.issuperset(g)]
-    given = [g for i, g in enumerate(movement.given) if i not in dropped]
-    fresh = [i for i, g in enumerate(movement.made) if not known.issuperset(g)]
-    made = [g for i, g in enumerate(movement.made) if i not in fresh]
-    core = list(_core(given, made))
-    return (*map(Squeeze, reversed(dropped)), *core, *map(Unsqueeze, fresh))
-
-
-def _settled(movement: Movement) -> Movement:
-    """Give loose dimensions to what was before them, where that is no longer so."""
-    loose = [a for g in movement.made for a in g if a.loose]
-    if not loose or len(loose) > 1:
-        return movement
-    place = next(i for i, g in enumerate(movement.made) if loose[0] in g)
-    last = movement.given[-1][-1]
-    if place and movement.made[place - 1][-1] is last:
-        return movement
-    if loose[0] in {a for g in movement.given for a in g} or not any(
-        last in g for g in movement.made
-    ):
-        return movement
-    given = (*movement.given[:-1], (*movement.given[-1], loose[0]))
-    return normal(Movement(given, movement.made))
-
-
-def _core(given: Sequence[Group], made: Sequence[Group]) -> Iterator[Move]:
-    before = [a for g in given for a in g]
-    after = [a for g in made for a in g]
-    if before == after:
-        yield from _regrouped(given, made)
-        return
-    units: list[Group] = [(a,) for a in before]
-    if all(len(g) == 1 for g in given):
-        units = list(_units(before, made))
-    yield from _regrouped(given, units)
-    order = sorted(range(len(units)), key=lambda i: after.index(units[i][0]))
-    yield Permute(tuple(order))
-    yield from _regrouped([units[i] for i in order], made)
-
-
-def _units(before: Sequence[Atom], made: Sequence[Group]) -> Iterator[Group]:
-    """Whole dimensions that stay side by side merge before they move."""
-    following = {a: b for g in made for a, b in pairwise(g)}
-    row: list[Atom] = []
-    for atom in before:
-        if row and following.get(row[-1]) is not atom:
-            yield tuple(row)
-            row = []
-        row.append(atom)
-    yield tuple(row)
-
-
-def _regrouped(old: Sequence[Group], new: Sequence[Group]) -> Iterator[Move]:
-    """The same atoms in the same order, in other groups."""
-    if list(old) == list(new):
-        return
-    head = common(old, new)
-    tail = common(old[head:][::-1], new[head:][::-1])
-    parts = new[head : len(new) - tail]
-    if len(old) - head - tail == 1:
-        marked = [i for i, g in enumerate(parts) if len(g) == 1 and g[0].inferred]
-        yield Split(head, tuple(map(_size, parts)), marked[0] if len(marked) == 1 else None)
-    elif len(parts) == 1:
-        yield Merge(head, len(old) - tail - 1)
-    else:
-        yield Reshape(tuple(map(_size, new)))
-
-
-def _size(group: Iterable[Atom]) -> Size:
+def size(group: Iterable[Atom]) -> Size:
+    """The size of a dimension that is made of some atoms."""
     return product(a.size for a in group)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from prunec import emit, trace
-from prunec.emit import movement, moves, sizes
+from prunec.emit import canonical, movement, moves, sizes
 from prunec.emit.movement import Merge, Move, Permute, Reshape, Split, Squeeze, Unsqueeze
 from prunec.emit.sizes import Size
 from prunec.ir.graph import TensorType
@@ -85,12 +85,12 @@ def chain(seed: int) -> tuple[Tensor, list[Move], movement.Movement]:
 def test_the_canonical_chain_does_what_the_chain_does_and_stays(start: int) -> None:
     for seed in range(start, start + 500):
         x, row, found = chain(seed)
-        wanted, short = applied(x, row), movement.canonical(found)
+        wanted, short = applied(x, row), canonical.run(found)
         assert tuple(s.example for s in found.sizes) == wanted.shape
         assert torch.equal(applied(x, short), wanted), seed
         again = movement.follow(movement.identity(found.source), short)
         assert again is not None
-        assert movement.canonical(again) == short, seed
+        assert canonical.run(again) == short, seed
 
 
 N, T = Size(1, ("N",), 11), Size(1, ("T",), 13)
@@ -110,10 +110,10 @@ def test_one_head_reads_as_several_do(n: int) -> None:
     found = movement.follow(start, heads(n))
     assert found is not None
     split = Split(2, (number(n), number(8)))
-    assert movement.canonical(found) == (split, Permute((0, 2, 1, 3)))
+    assert canonical.run(found) == (split, Permute((0, 2, 1, 3)))
     back = movement.follow(found, [Permute((0, 2, 1, 3)), Reshape((N, T, number(8 * n)))])
     assert back is not None
-    assert movement.canonical(back) == ()
+    assert canonical.run(back) == ()
 
 
 @pytest.mark.parametrize("n", [1, 2])
@@ -124,7 +124,7 @@ def test_one_window_reads_as_several_do(n: int) -> None:
     row = [Reshape(split), Permute((0, 1, 3, 2, 4, 5)), Reshape(merged)]
     found = movement.follow(start, row)
     assert found is not None
-    assert movement.canonical(found) == tuple(row)
+    assert canonical.run(found) == tuple(row)
 
 
 def test_a_batch_that_is_merged_with_heads_and_split_again_is_left_alone() -> None:
@@ -137,7 +137,7 @@ def test_a_batch_that_is_merged_with_heads_and_split_again_is_left_alone() -> No
     found = movement.follow(start, row)
     assert found is not None
     split = Split(2, (number(2), number(4)))
-    assert movement.canonical(found) == (split, Permute((1, 2, 0, 3)))
+    assert canonical.run(found) == (split, Permute((1, 2, 0, 3)))
 
 
 def test_sizes_that_share_no_factors_have_no_movement() -> None:
