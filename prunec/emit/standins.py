@@ -38,7 +38,7 @@ def find(graph: Graph, module: Module, calls: Sequence[Region]) -> Construct | N
     first = found[0]
     if first is None or any(f != first for f in found):
         return None
-    return first if len(_made(first, bool(held))) == len(held) else None
+    return first if len(_made(first)) == len(held) else None
 
 
 def bases(graph: Graph, root: Region, built: Collection[str]) -> dict[str, Base]:
@@ -65,7 +65,7 @@ def _base(graph: Graph, module: Module, calls: Sequence[Region]) -> Base | None:
         constructs.append(construct)
         given[node.name] = schema.bind(node)[LEAVES[construct.callee.removeprefix("nn.")].source]
     first = constructs[0]
-    made = _instance(first, True)
+    made = _instance(first)
     inherited = made.state_dict()
     kept = [held[name] for name in inherited]
     named = {w.name for w in graph.weights if w.name == join(module.path, _last(w.name))}
@@ -104,7 +104,7 @@ def _shown(
         mode = UPSAMPLE_MODES.get(schema.base(node.op))
         config: dict[str, Argument] = {} if mode is None else {"mode": mode}
         found = leaf.build(Seen(types, seen, config))
-        if found is not None and _made(found, bool(held)).items() <= _types(held).items():
+        if found is not None and _made(found).items() <= _types(held).items():
             return found
     return None
 
@@ -135,9 +135,9 @@ def _types(held: Mapping[str, Weight]) -> dict[str, object]:
     return {local: (w.kind, w.type.shape, w.type.dtype) for local, w in held.items()}
 
 
-def _made(construct: Construct, holds: bool) -> dict[str, object]:
+def _made(construct: Construct) -> dict[str, object]:
     """The kind, shape and dtype of all that a construction makes, by name."""
-    made = _instance(construct, holds)
+    made = _instance(construct)
     kinds = [("parameter", made.named_parameters()), ("buffer", made.named_buffers())]
     return {
         name: (kind, tuple(t.shape), str(t.dtype).removeprefix("torch."))
@@ -146,8 +146,10 @@ def _made(construct: Construct, holds: bool) -> dict[str, object]:
     }
 
 
-def _instance(construct: Construct, holds: bool) -> nn.Module:
+def _instance(construct: Construct) -> nn.Module:
     """The module that a construction makes, without memory."""
+    name = construct.callee.removeprefix("nn.")
+    holds = bool(LEAVES[name].weights)
     args: list[Any] = []
     named: dict[str, Any] = {"device": "meta"} if holds else {}
     for arg in construct.args:
@@ -156,5 +158,5 @@ def _instance(construct: Construct, holds: bool) -> nn.Module:
             args.append(value)
         elif holds or arg.name != "dtype":
             named[arg.name] = value
-    made: nn.Module = getattr(nn, construct.callee.removeprefix("nn."))(*args, **named)
+    made: nn.Module = getattr(nn, name)(*args, **named)
     return made
