@@ -12,6 +12,9 @@ from prunec.diagnostics import Diagnostic
 
 LOADER, MODELING = "load", "modeling_"
 
+ALWAYS = frozenset({"torch", "collections"})
+"""What any source may import: torch, and what Python itself has for a dict in order."""
+
 
 def run(source: str, name: str) -> tuple[Diagnostic, ...]:
     """P0822 for source that does not parse, P0812 for every import of something else than torch.
@@ -36,7 +39,7 @@ def run(source: str, name: str) -> tuple[Diagnostic, ...]:
                 help="emitted source needs torch alone; compile again to write it anew",
             )
             for root, line in _roots(statement)
-            if root not in {"torch", *more}
+            if root not in ALWAYS | more
         ]
     return tuple(found)
 
