@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from prunec.emit import construct
 from prunec.emit.alike import Instance
-from prunec.emit.construct import Arg, Construct, Hole
+from prunec.emit.construct import Arg, Construct, Hole, Text
 from prunec.emit.expr import literal
 from prunec.emit.lines import Line
 from prunec.emit.names import Names, is_plain, local
@@ -214,13 +214,20 @@ def _names(columns: Sequence[Sequence[int]], sites: Sequence[Site], model: Insta
             attribute = "" if line == FORWARD else _attribute(model.lines, line)
             stem = noun.removeprefix("out_").removeprefix("in_")
             names.append(local(f"{attribute}_{stem}") if attribute else stem)
-    held = {line.prefix.removeprefix("self.").removesuffix(" = ") for line in model.lines}
+    held = {name for line in model.lines for name in _held(line)}
     taken = Names("self", "nn", "torch", "F")
     kept = [any(sites[n].line == FORWARD for n in column) for column in columns]
     return [
         taken(f"{n}_" if forward and (n in held or not is_plain(n)) else n)
         for n, forward in zip(names, kept, strict=True)
     ]
+
+
+def _held(line: Line) -> Iterator[str]:
+    """Attributes that a line of a constructor makes."""
+    yield line.prefix.removeprefix("self.").removesuffix(" = ")
+    if isinstance(line.value, Construct) and not line.prefix:
+        yield from (a.value.source.text[1:-1] for a in line.value.args if isinstance(a.value, Text))
 
 
 def _noun(nouns: Sequence[str]) -> str:

@@ -126,6 +126,23 @@ def test_a_multiplication_is_no_addition_left_out() -> None:
     assert len(classes(source)) == 3
 
 
+def test_an_attribute_takes_no_name_that_the_module_holds() -> None:
+    class Block(nn.Module):
+        def __init__(self, size: int, half: float) -> None:
+            super().__init__()
+            self.register_buffer("size", torch.randn(4))
+            self.offset, self.fc = nn.Parameter(torch.randn(4)), nn.Linear(4, 4)
+            self.length, self.half_ = size, half
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = F.interpolate(self.fc(x + self.size), size=self.length) + self.half_
+            return F.interpolate(x, size=4) * self.offset
+
+    blocks = [Block(3, 0.5), Block(5, 1.5), Block(7, 2.5)]
+    source, _ = both(nn.Sequential(*blocks), torch.randn(2, 3, 4))
+    assert classes(source) == ["Block", "Slim"]
+
+
 def linear(*sizes: int, bias: bool = True) -> Arg:
     settings = tuple(Arg(s, noun=n) for s, n in zip(sizes, ("inner", "outer"), strict=True))
     return Arg(Construct("Block", (*settings, Arg(bias, "bias", True))))
