@@ -279,5 +279,5 @@ def _alike(a: object, b: object) -> bool:
     return (
         isinstance(a, TensorType)
         and isinstance(b, TensorType)
-        and (a.dtype, a.symbols) == (b.dtype, b.symbols)
+        and (a.dtype, a.rank) == (b.dtype, b.rank)
     )

@@ -101,7 +101,7 @@ def _alike(model: Model, given: str, made: Argument) -> bool:
     assert isinstance(made, Ref)
     a, b = model.program.types[given], model.program.types[made.name]
     both = isinstance(a, TensorType) and isinstance(b, TensorType)
-    return both and (a.dtype, a.symbols) == (b.dtype, b.symbols)  # type: ignore[union-attr]
+    return both and (a.dtype, a.rank) == (b.dtype, b.rank)  # type: ignore[union-attr]
 
 
 def _counts(model: Model, region: Region) -> Counter[str]:

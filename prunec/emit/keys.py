@@ -45,12 +45,15 @@ def of(model: Model, region: Region, skips: Skips | None = None) -> Key:
 
 @dataclass
 class _Walk:
-    """Numbers the values and dynamic sizes of one region in the order in which they occur."""
+    """Numbers the values of one region in the order in which they occur.
+
+    A dynamic size is known by where it can be read: ``places`` are values and their dimensions.
+    """
 
     model: Model
     skips: Skips
     values: dict[str, int] = field(default_factory=dict)
-    sizes: dict[str, int] = field(default_factory=dict)
+    places: dict[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     lists: dict[Argument, int] = field(default_factory=dict)
     numbers: list[Number] = field(default_factory=list)
     defined: int = 0
@@ -58,8 +61,8 @@ class _Walk:
     def run(self, region: Region) -> object:
         boundary = self.model.boundaries(region)
         taken = tuple(self._define(r) for r in boundary.arguments)
-        for symbol, _ in boundary.sizes:
-            self.sizes.setdefault(symbol, len(self.sizes))
+        for number, (symbol, _) in enumerate(boundary.sizes):
+            self._place(symbol, -1, number)
         items = []
         for number, item in folds.run(self.model, region):
             if isinstance(item, Fold):
@@ -123,20 +126,23 @@ class _Walk:
     def _define(self, value: Given) -> object:
         if isinstance(value, tuple):
             self.lists[value] = len(self.lists)
-            return "list", self._type(self.model.program.types[value[0].name])
+            return "list", self._type(self.model.program.types[value[0].name], None)
         self.values[value.name] = self.defined
         self.defined += 1
         if isinstance(value, WeightRef):
             return "weight"
-        return self._type(self.model.program.types[value.name])
+        return self._type(self.model.program.types[value.name], self.defined - 1)
 
-    def _type(self, type_: Type) -> object:
+    def _place(self, symbol: str, value: int, dim: int) -> None:
+        self.places[symbol] = (*self.places.get(symbol, ()), (value, dim))
+
+    def _type(self, type_: Type, value: int | None) -> object:
         if not isinstance(type_, TensorType):
             return "number"
-        sizes = (
-            None if s is None else self.sizes.setdefault(s, len(self.sizes)) for s in type_.symbols
-        )
-        return type_.dtype, tuple(sizes)
+        for dim, symbol in enumerate(type_.symbols):
+            if symbol is not None and value is not None:
+                self._place(symbol, value, dim)
+        return type_.dtype, type_.rank
 
     def _encode(self, path: str, argument: object) -> object:
         match argument:
@@ -160,7 +166,7 @@ class _Walk:
         symbol = size_symbol(node, self.model.program.types)
         if symbol is None:
             return "fixed", str(node.type)
-        return "size", self.sizes.setdefault(symbol, len(self.sizes))
+        return "size", self.places.get(symbol, ())
 
 
 def unequal(model: Model, root: Region) -> Mapping[int, Region]:
