@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from prunec.emit import canonical, movement, moves, schema, sizes
 from prunec.emit.movement import Move, Movement, Permute, Reshape
-from prunec.emit.moves import Spelling, UnknownError, type_of
+from prunec.emit.moves import Spelling, UnknownError
 from prunec.emit.sizes import Size
 from prunec.ir.graph import (
     Argument,
@@ -104,13 +104,13 @@ def _is_multiplied(node: Node, graph: Graph) -> bool:
 
 def _moves(node: Node, graph: Graph) -> tuple[Move, ...] | None:
     source = node.args[0] if node.args else None
-    return moves.read(node, type_of(source, graph.types, graph))
+    return moves.read(node, graph.type_of(source))
 
 
 def _extended(before: Chain | None, node: Node, graph: Graph) -> Chain | None:
     """The chain with a node more, or a chain of its own; None where it does no movement."""
     found = _moves(node, graph)
-    given = type_of(node.args[0], graph.types, graph) if node.args else None
+    given = graph.type_of(node.args[0]) if node.args else None
     if found is None or not isinstance(given, TensorType) or not isinstance(node.type, TensorType):
         return None
     wanted = sizes.of(node.type)
@@ -169,7 +169,7 @@ class Writer:
         value: Argument = self.resolve(chain.source)
         for node, found in zip(chain.nodes, chain.moves, strict=True):
             assert isinstance(value, Ref | WeightRef)
-            given = type_of(node.args[0], self._old.types, self._old)
+            given = self._old.type_of(node.args[0])
             assert isinstance(given, TensorType)
             alone = movement.follow(movement.identity(sizes.of(given)), found)
             one = found if alone is None else canonical.run(alone)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from prunec.emit import schema
-from prunec.ir.graph import Graph, Node, Ref, TensorType, Type, WeightRef
+from prunec.ir.graph import Graph, Node, Ref, TensorType
 
 
 def run(graph: Graph) -> Graph:
@@ -26,7 +26,7 @@ def _weight_norm(node: Node, graph: Graph) -> Iterator[Node]:
     """``v * (g / norm)``, the norm over all dimensions of ``v`` but one."""
     bound = schema.bind(node)
     v, g, dim = bound["v"], bound["g"], bound["dim"]
-    type_, scale = node.type, _type(g, graph)
+    type_, scale = node.type, graph.type_of(g)
     if not isinstance(type_, TensorType) or not isinstance(dim, int) or dim < 0 or scale is None:
         yield node
         return
@@ -36,9 +36,3 @@ def _weight_norm(node: Node, graph: Graph) -> Iterator[Node]:
     yield replace(made, name=norm, op="aten.linalg_vector_norm.default", args=(v, 2, others, True))
     yield replace(made, name=ratio, op="aten.div.Tensor", args=(g, Ref(norm)))
     yield replace(made, op="aten.mul.Tensor", args=(v, Ref(ratio)), type=type_)
-
-
-def _type(value: object, graph: Graph) -> Type:
-    if isinstance(value, WeightRef):
-        return graph.weight[value.name].type
-    return graph.types[value.name] if isinstance(value, Ref) else None

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from prunec.emit import schema
 from prunec.emit.expr import ATOM, Expr
-from prunec.emit.simplify import LAST
+from prunec.emit.schema import LAST
 from prunec.ir.graph import Argument, Node
 
 OPS = frozenset({"slice", "select", "unsqueeze"})

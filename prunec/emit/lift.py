@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from prunec.emit import schema, stores
 from prunec.emit.expr import LiftedFloat, LiftedInt
-from prunec.emit.simplify import LAST
+from prunec.emit.schema import LAST
 from prunec.ir.graph import Argument, Node, TensorType, Type
 
 Place: TypeAlias = tuple[str, tuple[int, ...]]

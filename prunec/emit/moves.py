@@ -25,15 +25,7 @@ from prunec.ir.graph import (
     ScalarType,
     TensorType,
     Type,
-    WeightRef,
 )
-
-
-def type_of(value: Argument, types: Mapping[str, Type], graph: Graph) -> Type:
-    """The type of an argument; None where it is no value."""
-    if isinstance(value, WeightRef):
-        return graph.weight[value.name].type
-    return types[value.name] if isinstance(value, Ref) else None
 
 
 def is_leaf(node: Node) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from prunec.emit import schema
-from prunec.emit.moves import type_of
 from prunec.emit.spellings import OPERATORS
 from prunec.ir.graph import Argument, Graph, Node, Ref, TensorType, WeightRef
 
@@ -33,7 +32,7 @@ def operand(node: Node, graph: Graph) -> Argument:
 
 
 def _alike(value: Argument, node: Node, graph: Graph) -> Argument:
-    same = isinstance(value, Ref | WeightRef) and _type(value, graph) == node.type
+    same = isinstance(value, Ref | WeightRef) and graph.type_of(value) == node.type
     return value if same else None
 
 
@@ -61,13 +60,9 @@ def broadcast(node: Node, graph: Graph) -> Node:
         made = graph.node.get(value.name) if isinstance(value, Ref) else None
         if made is None or schema.base(made.op) not in ("expand", "expand_as"):
             continue
-        whole, result = _type(args[other], graph), node.type
+        whole, result = graph.type_of(args[other]), node.type
         if not isinstance(whole, TensorType) or not isinstance(result, TensorType):
             continue
         if (whole.shape, whole.symbols) == (result.shape, result.symbols):
             args[place] = made.args[0]
     return replace(node, args=tuple(args))
-
-
-def _type(value: Argument, graph: Graph) -> object:
-    return type_of(value, graph.types, graph)

@@ -16,7 +16,6 @@ from typing import Any
 
 from prunec.emit import schema
 from prunec.ir.graph import (
-    Argument,
     Graph,
     Node,
     Ref,
@@ -123,9 +122,9 @@ class _Stretches:
         base = schema.base(node.op)
         if node.name in self.refused or not converts(node) or base == "type_as":
             return False
-        if not any(isinstance(_type(o, self.graph), TensorType) for o in _operands(node)):
+        if not any(isinstance(self.graph.type_of(o), TensorType) for o in _operands(node)):
             return base in COUNTS
-        given = _type(node.args[0], self.graph)
+        given = self.graph.type_of(node.args[0])
         truth = isinstance(given, TensorType) and given.dtype == "bool"
         return not base.endswith("_like") and not truth
 
@@ -134,7 +133,7 @@ class _Stretches:
         self.met.update(name for ref in values for name in self.origins[ref.name])
 
     def _is_narrow(self, operand: Ref | WeightRef) -> bool:
-        return operand.name not in self.origins and _floats(_type(operand, self.graph))
+        return operand.name not in self.origins and _floats(self.graph.type_of(operand))
 
 
 def _operands(node: Node) -> Iterator[Ref | WeightRef]:
@@ -157,16 +156,6 @@ def _usual(graph: Graph) -> str:
         if found:
             return found.most_common(1)[0][0]
     return WIDE
-
-
-def _type(argument: Argument, graph: Graph) -> Type:
-    match argument:
-        case Ref(name=name):
-            return graph.types[name]
-        case WeightRef(name=name):
-            return graph.weight[name].type
-        case _:
-            return None
 
 
 def apart(graph: Graph) -> Graph:

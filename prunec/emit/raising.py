@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from prunec.emit import schema
-from prunec.ir.graph import Argument, Graph, Node, Ref, TensorType, Type, WeightRef, leaves
+from prunec.ir.graph import Argument, Graph, Node, Ref, TensorType, Type, leaves
 
 
 def run(node: Node, graph: Graph) -> Node:
@@ -17,7 +17,7 @@ def run(node: Node, graph: Graph) -> Node:
 def _expand(node: Node, graph: Graph) -> Node:
     """Sizes that stay are -1."""
     source, sizes = node.args[0], node.args[1]
-    given = _type(source, graph)
+    given = graph.type_of(source)
     if not isinstance(given, TensorType) or not isinstance(node.type, TensorType):
         return node
     assert isinstance(sizes, tuple)
@@ -26,12 +26,6 @@ def _expand(node: Node, graph: Graph) -> Node:
     after = zip(node.type.shape, node.type.symbols, strict=True)
     kept = tuple(-1 if b == a else s for b, a, s in zip(before, after, sizes, strict=True))
     return replace(node, args=(source, kept, *node.args[2:]))
-
-
-def _type(value: Argument, graph: Graph) -> Type:
-    if isinstance(value, WeightRef):
-        return graph.weight[value.name].type
-    return graph.types[value.name] if isinstance(value, Ref) else None
 
 
 def unbind(graph: Graph) -> Graph:

@@ -14,6 +14,9 @@ from prunec.ir.graph import Argument, Node
 
 MISSING: Any = object()
 
+LAST = 2**63 - 1
+"""What torch writes for the end of an open slice."""
+
 STORE = "store"
 """Our own operator: ``base`` with ``value`` at ``index``, in the base's own memory (`stores`)."""
 

@@ -34,15 +34,12 @@ from prunec.ir.graph import (
     Tree,
     Type,
     WeightRef,
-    leaves,
+    live,
     substitute,
 )
 
 ROUNDS = 16
 """How often a graph is rewritten at most; all that were seen came to rest after a few."""
-
-LAST = 2**63 - 1
-"""What torch writes for the end of an open slice."""
 
 COPIES = frozenset({"alias", "lift_fresh", "lift_fresh_copy"})
 
@@ -119,10 +116,10 @@ def run(graph: Graph) -> Program:
         graph = after
     graph = stores.run(graph)
     scalars = _free_scalars(graph.nodes, graph)
-    live = _live([n for n in graph.nodes if n.name not in scalars], graph.output)
-    parts = _parts(live, graph)
-    found = precision.run(graph, live, graph.output)
-    marked = extremes.run(live, graph.output, found.usual)
+    kept = live([n for n in graph.nodes if n.name not in scalars], graph.output)
+    parts = _parts(kept, graph)
+    found = precision.run(graph, kept, graph.output)
+    marked = extremes.run(kept, graph.output, found.usual)
     nodes = tuple(n for n in marked if n.op != "getitem")
     return Program(graph, nodes, scalars, parts, graph.output, found)
 
@@ -132,7 +129,7 @@ def _rewritten(graph: Graph) -> Graph:
     for rewrite in (chains.run, linears.chunk, linears.run):
         graph = rewrite(graph, _free_scalars(graph.nodes, graph))
     graph = linears.owned(graph)
-    return replace(graph, nodes=tuple(_live(graph.nodes, graph.output)))
+    return replace(graph, nodes=tuple(live(graph.nodes, graph.output)))
 
 
 def _without_copies(graph: Graph) -> Graph:
@@ -208,7 +205,7 @@ def _copied(node: Node, graph: Graph, found: Precision) -> Argument:
         bound = schema.bind(node)
         start, end, dim = bound["start"], bound["end"], bound["dim"]
         assert isinstance(dim, int)
-        whole = end in (None, LAST) or (isinstance(end, int) and given.symbols[dim] is None)
+        whole = end in (None, schema.LAST) or (isinstance(end, int) and given.symbols[dim] is None)
         return source if whole and start in (None, 0) and bound["step"] == 1 else None
     return None
 
@@ -235,16 +232,6 @@ def _is_random(node: Node) -> bool:
     return (
         base in RANDOM or base.startswith(("rand", "_")) or base == "scaled_dot_product_attention"
     )
-
-
-def _live(nodes: Sequence[Node], output: Tree) -> list[Node]:
-    needed = {r.name for r in leaves(output)}
-    found: list[Node] = []
-    for node in reversed(nodes):
-        if node.name in needed:
-            needed.update(r.name for r in node.refs())
-            found.append(node)
-    return found[::-1]
 
 
 def _free_scalars(nodes: Sequence[Node], graph: Graph) -> dict[str, Node]:

@@ -9,7 +9,7 @@ from prunec.emit.arguments import Render
 from prunec.emit.construct import same
 from prunec.emit.constructors import UPSAMPLE_MODES, square, whole
 from prunec.emit.expr import ATOM, SUM, UNARY, Expr, binary, call, named
-from prunec.emit.simplify import LAST
+from prunec.emit.schema import LAST
 from prunec.emit.spellings import FACTORIES
 from prunec.ir.graph import Argument, Node, TensorType, TorchName
 

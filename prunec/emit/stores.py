@@ -8,13 +8,11 @@ So nothing else may hold this memory and be read later: where that is not sure, 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from prunec.emit import inplace, schema
-from prunec.emit.moves import type_of
-from prunec.emit.schema import STORE
+from prunec.emit import chains, inplace, schema
+from prunec.emit.schema import LAST, STORE
 from prunec.ir.graph import (
     Argument,
     Graph,
@@ -23,12 +21,10 @@ from prunec.ir.graph import (
     TensorType,
     Type,
     WeightRef,
-    leaves,
+    live,
     references,
     substitute,
 )
-
-LAST = 2**63 - 1
 
 VIEWS: Mapping[str, str] = {"slice_scatter": "slice", "select_scatter": "select"}
 """Operators that write a view back, with the operator that takes the view."""
@@ -40,8 +36,8 @@ def run(graph: Graph) -> Graph:
     """The graph with `STORE` nodes in place of operators that write a part back."""
     if not any(schema.base(n.op) in (*VIEWS, "index_put") for n in graph.nodes):
         return graph
-    raised = _needed(_raised(graph))
-    return inplace.run(_needed(_apart(raised)))
+    raised = _pruned(_raised(graph))
+    return inplace.run(_pruned(_apart(raised)))
 
 
 def base_of(node: object) -> str | None:
@@ -97,7 +93,7 @@ class _Part:
 def _raised(graph: Graph) -> Graph:
     """Every scatter as one store with the scatters inside of it."""
     known = graph.node
-    counts = _counts(graph)
+    counts = chains.uses(graph)
     nodes = []
     for node in graph.nodes:
         base = schema.base(node.op)
@@ -128,7 +124,7 @@ def _tensors(indices: Argument, whole: Type, graph: Graph) -> tuple[Argument, ..
         return None
     covered = 0
     for index in indices:
-        type_ = _type(index, graph)
+        type_ = graph.type_of(index)
         if index is not None and (not isinstance(type_, TensorType) or not type_.rank):
             return None
         masks = isinstance(type_, TensorType) and type_.dtype in ("bool", "uint8")
@@ -140,7 +136,7 @@ def _fits(value: Argument, node: Node, graph: Graph) -> bool:
     """Whether a store of the value needs no cast."""
     if not isinstance(value, Ref | WeightRef):
         return isinstance(value, bool | int | float)
-    type_ = _type(value, graph)
+    type_ = graph.type_of(value)
     if not isinstance(type_, TensorType) or not isinstance(node.type, TensorType):
         return False
     return type_.dtype == node.type.dtype
@@ -279,22 +275,6 @@ def _is_indexed(node: Node) -> bool:
     return any(isinstance(e, Ref | WeightRef) for e in index)
 
 
-def _needed(graph: Graph) -> Graph:
-    """Without what nobody reads."""
-    wanted = {r.name for r in leaves(graph.output)}
-    found = []
-    for node in reversed(graph.nodes):
-        if node.name in wanted:
-            wanted.update(r.name for r in node.refs())
-            found.append(node)
-    return replace(graph, nodes=tuple(reversed(found)))
-
-
-def _counts(graph: Graph) -> Mapping[str, int]:
-    read = (*leaves(graph.output), *(r for n in graph.nodes for r in n.refs()))
-    return Counter(r.name for r in read)
-
-
 def _replaced(node: Node, same: Mapping[str, Ref | WeightRef]) -> Node:
     def new(argument: Argument) -> Argument:
         if isinstance(argument, Ref):
@@ -309,5 +289,6 @@ def _replaced(node: Node, same: Mapping[str, Ref | WeightRef]) -> Node:
     )
 
 
-def _type(value: Argument, graph: Graph) -> Type:
-    return type_of(value, graph.types, graph)
+def _pruned(graph: Graph) -> Graph:
+    """Without what nobody reads."""
+    return replace(graph, nodes=tuple(live(graph.nodes, graph.output)))

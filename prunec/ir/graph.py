@@ -9,7 +9,7 @@ before``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, TypeVar
@@ -274,6 +274,12 @@ class Graph:
         found.update((n.name, n.type) for n in self.nodes)
         return found
 
+    def type_of(self, argument: object) -> Type:
+        """The type of an argument that is a value or a weight; None for any other."""
+        if isinstance(argument, WeightRef):
+            return self.weight[argument.name].type
+        return self.types[argument.name] if isinstance(argument, Ref) else None
+
     @cached_property
     def users(self) -> dict[str, tuple[Node, ...]]:
         """The nodes that read each input or node, in order."""
@@ -304,6 +310,17 @@ class Graph:
         lines += [f"  {n}" for n in self.nodes]
         lines.append(f"  return {', '.join(map(str, self.outputs))}")
         return "\n".join(lines) + "\n"
+
+
+def live(nodes: Sequence[Node], output: Tree) -> list[Node]:
+    """The nodes that an output needs, in order."""
+    needed = {r.name for r in leaves(output)}
+    found: list[Node] = []
+    for node in reversed(nodes):
+        if node.name in needed:
+            needed.update(r.name for r in node.refs())
+            found.append(node)
+    return found[::-1]
 
 
 def references(argument: Argument, kind: type[_R]) -> Iterator[_R]:
