@@ -20,10 +20,12 @@ import numpy as np
 from prunec.ir.graph import Graph
 from prunec.ir.group import Axes, Branch, Group
 from prunec.passes import drop, macs
+from prunec.passes.costfunction import CostFunction
 from prunec.passes.polynomial import Monomials, Polynomial, add, multiply
 from prunec.passes.sizes import Sizes
 
-Metric = Literal["macs", "params"]
+Metric = Literal["macs", "params", "weights", "activations", "memory", "channels"]
+"""What can be bounded (`Costs` says what each counts), apart from the latency on a device."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,47 @@ class Costs:
     sizes: Mapping[int, int]
     graph: Graph | None = None
     branches: Mapping[int, tuple[Branch, ...]] = field(default_factory=dict)
-    _compiled: dict[tuple[Metric, frozenset[str] | None], Polynomial] = field(
+    _compiled: dict[tuple[Metric, frozenset[str] | None], tuple[CostFunction, ...]] = field(
         default_factory=dict, init=False, repr=False
     )
+
+    def functions(
+        self, metric: Metric, scope: frozenset[str] | None = None
+    ) -> tuple[Monomials, ...]:
+        """Sums of products of atoms; the cost is the largest of them. At least one.
+
+        With ``scope``, only what the modules at these paths, and all below them, compute or own.
+        """
+        found = add(
+            *(
+                term.monomials
+                for term in self.terms
+                if term.metric == metric and (scope is None or _within(term.owners, scope))
+            )
+        )
+        return (found,)
+
+    def atoms(self, metric: Metric, scope: frozenset[str] | None = None) -> frozenset[int]:
+        """The atoms that a cost depends on."""
+        sums = self.functions(metric, scope)
+        return frozenset(atom for each in sums for monomial in each for atom in monomial)
+
+    def compiled(
+        self,
+        metric: Metric,
+        unknowns: Sequence[int],
+        scope: frozenset[str] | None = None,
+        times: int = 1,
+    ) -> tuple[CostFunction, ...]:
+        """The cost, ``times`` a factor, as functions of the widths of some atoms, all others full.
+
+        The cost is the largest of them.
+        """
+        factor: Monomials = {(): times}
+        return tuple(
+            Polynomial.compile(multiply(each, factor), unknowns, self.sizes)
+            for each in self.functions(metric, scope)
+        )
 
     def total(
         self,
@@ -59,16 +99,16 @@ class Costs:
     ) -> int:
         """The exact cost with ``widths`` (atom id -> kept channels, absent: all).
 
-        With ``scope``, only what the modules at these paths, and all below them, compute or own.
         What several blocks share, and nothing else needs, counts even if all of them go: see
         `remaining`.
         """
         found = self._compiled.get((metric, scope))
         if found is None:
-            found = Polynomial.compile(self.monomials(metric, scope), tuple(self.sizes), self.sizes)
+            found = self.compiled(metric, tuple(self.sizes), scope)
             self._compiled[metric, scope] = found
         kept = self.sizes if widths is None else {**self.sizes, **widths}
-        return found.value(np.array([kept[a] for a in self.sizes], dtype=np.int64))
+        x = np.array([kept[a] for a in self.sizes], dtype=np.int64)
+        return max(each.value(x) for each in found)
 
     def remaining(
         self, metric: Metric, widths: Mapping[int, int], scope: frozenset[str] | None = None
@@ -80,16 +120,6 @@ class Costs:
         left = drop.run(self.graph, chain.from_iterable(gone)).node
         needed = tuple(t for t in self.terms if t.metric == metric and t.name in left)
         return Costs(needed, self.sizes).total(metric, widths, scope)
-
-    def monomials(self, metric: Metric, scope: frozenset[str] | None = None) -> Monomials:
-        """The cost as a sum of products of atoms."""
-        return add(
-            *(
-                term.monomials
-                for term in self.terms
-                if term.metric == metric and (scope is None or _within(term.owners, scope))
-            )
-        )
 
 
 def run(graph: Graph, axes: Axes, blocks: Sequence[Group] = ()) -> Costs:

@@ -170,6 +170,52 @@ class Polynomial:
         """The sum of some of the monomials: bool[monomials]."""
         return Polynomial(self.unknowns, self.coefficients[rows], self.index[rows])
 
+    def separable(self, x: Integers, widths: Integers) -> tuple[Floats, float]:
+        """A separable minorant (see `CostFunction`), equal at ``x`` if all its widths are positive.
+
+        A monomial is convex in log x, hence above its tangent at any point p:
+
+            m(x) >= m(p) (1 + sum over v of e_v log(x_v / p_v))
+
+        Monomials of a single unknown need no tangent. A block, whose width b may be zero, has no
+        logarithm: of a monomial b y with y <= Y it is used that b y >= y - Y (1 - b), where p has
+        the block, and that b y >= 0 where it has not. (See Boyd et al., A tutorial on geometric
+        programming, 2007, section 2.)
+        """
+        cost, may_vanish = self, widths[:, 0] == 0
+        curves = cost.alone(widths).astype(np.float64)
+        if may_vanish.any():
+            cost, price = self._without(may_vanish, x, widths)
+            curves = np.where(may_vanish[:, None], curves, cost.alone(widths))
+            curves -= price[:, None] * (1 - np.minimum(widths, 1))
+            x, widths = np.maximum(x, 1), np.maximum(widths, 1)
+        degrees = np.array([len(s) for s in cost.supports])
+        shared = cost.part(degrees > 1)
+        slopes = shared.gradient(x.astype(np.float64)) * x
+        tangent = slopes[:, None] * np.log(widths / x[:, None])
+        constant = cost.coefficients[degrees == 0].sum() + shared.value(x)
+        return curves + tangent, float(constant)
+
+    def _without(
+        self, may_vanish: NDArray[np.bool_], x: Integers, widths: Integers
+    ) -> tuple[Polynomial, Floats]:
+        """The cost without its blocks, and what each block that is away takes off it again at most.
+
+        Monomials of a block alone are left out, and so are those of a block that is away at ``x``.
+        """
+        full = np.append(widths[:, -1], 1)
+        blocks = np.append(may_vanish, False)[self.index]
+        away = (np.append(x, 1)[self.index] == 0).any(axis=1)
+        others = np.where(blocks, self.unknowns, self.index)
+        alone = np.array([len(s) == 1 for s in self.supports], dtype=np.bool_) & blocks.any(axis=1)
+        rest = ~away & ~alone
+        most = self.coefficients * full[others].prod(axis=1)
+        price = np.zeros(self.unknowns)
+        for row in np.flatnonzero(rest & blocks.any(axis=1)):
+            for block in set(self.index[row, blocks[row]].tolist()):
+                price[block] += most[row]
+        return Polynomial(self.unknowns, self.coefficients[rest], others[rest]), price
+
     def _values(self, points: Integers) -> Integers:
         padded = np.concatenate([points, np.ones((len(points), 1), dtype=np.int64)], axis=1)
         terms = np.repeat(self.coefficients[None, :], len(points), axis=0)

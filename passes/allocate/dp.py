@@ -36,6 +36,8 @@ MEMORY = 1 << 25
 """Numbers that one knapsack may hold at once."""
 ROUNDS = 6
 """Models built from one start, at most."""
+ALONE = 4
+"""Costs that are each solved for alone, at most, where there are several."""
 GRID = 128
 """Solutions of a family tried first; then all those around the best."""
 
@@ -50,10 +52,11 @@ class Solution:
 
 def run(table: Table, bins: int) -> Solution:
     """The best choices found, never worse than greedy's; ``bins`` is the resolution of a budget."""
-    paths = _paths(table.costs[0]) if len(table.costs) == 1 else None
-    if paths is None:
+    cost = table.costs[0] if len(table.costs) == 1 else None
+    paths = _paths(cost) if isinstance(cost, Polynomial) else None
+    if not isinstance(cost, Polynomial) or paths is None:
         return Solution(refine.polish(table, _sequential(table, bins)))
-    solution = _along(table, paths, bins)
+    solution = _along(table, cost, paths, bins)
     if solution.optimal:
         return solution
     candidates = (refine.polish(table, solution.choice), greedy.run(table), uniform.run(table))
@@ -83,14 +86,14 @@ def _paths(cost: Polynomial) -> Paths | None:
     return tuple(paths)
 
 
-def _along(table: Table, paths: Paths, bins: int) -> Solution:
+def _along(table: Table, cost: Polynomial, paths: Paths, bins: int) -> Solution:
     """The knapsack of the true costs, in units that are exact where they fit the bins."""
     thin = complete = table.thinned(OPTIONS, pareto=True)
     while (longest := int(thin.counts.max())) > 16 and _work(thin, paths) * COARSE > WORK:
         thin = table.thinned(longest * 3 // 4, pareto=True)
-    stages = tuple(_stages(thin, paths))
+    stages = tuple(_stages(thin, cost, paths))
     bins = min(bins, WORK // _work(thin, paths), MEMORY // longest)
-    room = thin.bounds[0] - thin.costs[0].value(thin.width(thin.least))
+    room = thin.bounds[0] - cost.value(thin.width(thin.least))
     unit = int(np.gcd.reduce(np.concatenate([s.cost.reshape(-1) for s in stages]))) or 1
     most = sum(int(s.cost.max()) for s in stages)
     if room // unit <= bins:
@@ -104,11 +107,10 @@ def _along(table: Table, paths: Paths, bins: int) -> Solution:
     return Solution(thin.original(_best(thin, solve(rounded, room // coarse + len(stages)))))
 
 
-def _stages(table: Table, paths: Paths) -> Iterator[Stage]:
+def _stages(table: Table, cost: Polynomial, paths: Paths) -> Iterator[Stage]:
     """The groups in order, with the costs above the smallest widths."""
-    cost = table.costs[0]
     alone = cost.alone(table.widths)
-    shared = _shared(table)
+    shared = _shared(table, cost)
     for path in paths:
         for at, group in enumerate(path):
             count = int(table.counts[group])
@@ -120,9 +122,9 @@ def _stages(table: Table, paths: Paths) -> Iterator[Stage]:
             yield Stage(group, table.losses[group, :count], own, linked=at > 0)
 
 
-def _shared(table: Table) -> dict[tuple[int, int], Integers]:
+def _shared(table: Table, cost: Polynomial) -> dict[tuple[int, int], Integers]:
     """For every pair of groups that share monomials, their value at all pairs of options."""
-    cost, found = table.costs[0], dict[tuple[int, int], Integers]()
+    found = dict[tuple[int, int], Integers]()
     rows = zip(cost.supports, cost.index.tolist(), cost.coefficients.tolist(), strict=True)
     for support, row, coefficient in rows:
         if len(support) == 2:
@@ -148,7 +150,7 @@ def _sequential(table: Table, bins: int) -> Integers:
     bins = min(bins, WORK // 16 // int(thin.counts.sum()), MEMORY // SEQUENTIAL_OPTIONS)
     candidates = list(starts)
     best = min((thin.nearest(s) for s in starts), key=thin.loss)
-    for weights in _weights(len(table.costs)):
+    for weights in _weights(thin.usage(best)):
         for start in (best, thin.nearest(starts[1]), thin.full):
             found = _iterate(thin, start, best, weights, bins)
             candidates.append(thin.original(found))
@@ -215,7 +217,9 @@ def _fits(table: Table, choices: Integers) -> NDArray[np.bool_]:
     return found
 
 
-def _weights(budgets: int) -> Iterator[Floats]:
-    yield np.ones(budgets)
-    if budgets > 1:
-        yield from np.eye(budgets)
+def _weights(usage: Floats) -> Iterator[Floats]:
+    """All costs alike, then each alone: the `ALONE` that are nearest to their bounds."""
+    yield np.ones(len(usage))
+    if len(usage) > 1:
+        tightest = np.sort(np.argsort(-usage, kind="stable")[:ALONE])
+        yield from np.eye(len(usage))[tightest]

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunec.passes.allocate.problem import Problem, losses
-from prunec.passes.polynomial import Floats, Integers, Polynomial, add
+from prunec.passes.costfunction import CostFunction
+from prunec.passes.polynomial import Floats, Integers
 
 OPTIONS = 256
 """Widths looked at per group: more are thinned evenly."""
@@ -27,38 +28,45 @@ class Table:
 
     ``widths``: int64[groups, k] ascending, rows padded by repeating the full width; ``losses``:
     float64 of the same shape, never increasing along a row; ``counts``: int64[groups], the options
-    of each. ``costs`` are polynomials in the widths, which must not exceed ``bounds``. ``kept``
-    says, for a thinned table, where its options are in the one that it came from.
+    of each. ``costs`` are functions of the widths, which must not exceed ``bounds``; a budget has
+    several of them where its cost is the largest of several. ``kept`` says, for a thinned table,
+    where its options are in the one that it came from.
     """
 
     names: tuple[str, ...]
     widths: Integers
     losses: Floats
     counts: Integers
-    costs: tuple[Polynomial, ...]
+    costs: tuple[CostFunction, ...]
     bounds: tuple[int, ...]
     kept: tuple[Integers, ...] = ()
 
     @classmethod
     def build(cls, problem: Problem) -> Table:
         """All allowed widths, and the budgets that the dense model exceeds: others always hold."""
+        costs = problem.costs
         binding = [b for b in problem.budgets if problem.cost(b) > b.bound]
-        totals = [problem.costs.monomials(b.metric, b.scope) for b in binding]
-        # Costs are divided by their bounds, so one of nothing is doubled: 2 c <= 1 says c <= 0.
-        totals = [t if b.bound else add(t, t) for t, b in zip(totals, binding, strict=True)]
-        touched = {atom for total in totals for monomial in total for atom in monomial}
+        touched = frozenset[int]().union(*(costs.atoms(b.metric, b.scope) for b in binding))
         groups = [
             g
             for g in problem.groups
             if g.atom.id in touched and g.name in problem.rankings and len(problem.allowed(g)) > 1
         ]
         unknowns = [g.atom.id for g in groups]
+        # Costs are divided by their bounds, so one of nothing is doubled: 2 c <= 1 says c <= 0.
+        rows = [
+            (cost, b.bound or 1)
+            for b in binding
+            for cost in costs.compiled(b.metric, unknowns, b.scope, times=1 if b.bound else 2)
+        ]
+        full = np.array([g.size for g in groups], dtype=np.int64)
+        rows = [(cost, bound) for cost, bound in rows if cost.value(full) > bound]
         return cls.of(
             tuple(g.name for g in groups),
             [np.array(problem.allowed(g), dtype=np.int64) for g in groups],
             [losses(problem, g) for g in groups],
-            tuple(Polynomial.compile(t, unknowns, problem.costs.sizes) for t in totals),
-            tuple(b.bound or 1 for b in binding),
+            tuple(cost for cost, _ in rows),
+            tuple(bound for _, bound in rows),
         )
 
     @classmethod
@@ -67,7 +75,7 @@ class Table:
         names: tuple[str, ...],
         widths: Sequence[Integers],
         losses: Sequence[Floats],
-        costs: tuple[Polynomial, ...],
+        costs: tuple[CostFunction, ...],
         bounds: tuple[int, ...],
     ) -> Table:
         """From one array of widths and one of losses for each group."""
@@ -137,7 +145,7 @@ class Table:
         return float(self.losses[self.rows, choice].sum())
 
     def usage(self, choice: Integers) -> Floats:
-        """Cost over bound, for each budget."""
+        """Cost over bound, for each row of ``costs``."""
         x = self.width(choice)
         return np.array([c.value(x) / b for c, b in zip(self.costs, self.bounds, strict=True)])
 
@@ -147,7 +155,7 @@ class Table:
         return all(c.value(x) <= b for c, b in zip(self.costs, self.bounds, strict=True))
 
     def curves(self, choice: Integers) -> list[Integers]:
-        """For each budget the true costs when one group alone moves: int64[groups, k]."""
+        """For each cost the true values when one group alone moves: int64[groups, k]."""
         x = self.width(choice)
         return [cost.curves(x, self.widths) for cost in self.costs]
 
