@@ -60,9 +60,24 @@ class Builder(Transformer[Token, tree.Statement]):
         return tree.Data(self._span(meta), self._name(name), factory)
 
     def target(
-        self, meta: Meta, metric: Token, bound: Token, within: tree.Within | None
+        self,
+        meta: Meta,
+        metric: Token,
+        relation: Token,
+        bound: Token,
+        *clauses: tree.Within | tree.Device | None,
     ) -> tree.Target:
-        return tree.Target(self._span(meta), self._name(metric), self._number(bound), within)
+        return tree.Target(
+            self._span(meta),
+            self._name(metric),
+            tree.Relation(self._span(relation), str(relation)),
+            self._number(bound),
+            next((c for c in clauses if isinstance(c, tree.Within)), None),
+            next((c for c in clauses if isinstance(c, tree.Device)), None),
+        )
+
+    def device(self, meta: Meta, call: tree.Call) -> tree.Device:
+        return tree.Device(self._span(meta), call)
 
     def prune(self, meta: Meta, kind: Token, *entries: Any) -> tree.Prune:
         return tree.Prune(self._span(meta), self._name(kind), _present(entries))
@@ -73,15 +88,15 @@ class Builder(Transformer[Token, tree.Statement]):
     def score(self, meta: Meta, call: tree.Call) -> tree.Score:
         return tree.Score(self._span(meta), call)
 
-    def keep(self, meta: Meta, *parts: tuple[str, tree.Number] | None) -> tree.Keep:
-        given = dict(_present(parts))
+    def keep(self, meta: Meta, *parts: tuple[str, tree.Number | tree.Auto] | None) -> tree.Keep:
+        given: dict[str, Any] = dict(_present(parts))
         return tree.Keep(self._span(meta), given.get("least"), given.get("multiple"))
 
     def least(self, meta: Meta, number: Token) -> tuple[str, tree.Number]:
         return "least", self._number(number)
 
-    def multiple(self, meta: Meta, number: Token) -> tuple[str, tree.Number]:
-        return "multiple", self._number(number)
+    def multiple(self, meta: Meta, of: Token) -> tuple[str, tree.Number | tree.Auto]:
+        return "multiple", tree.Auto(self._span(of)) if of.type == "AUTO" else self._number(of)
 
     def freeze(self, meta: Meta, inputs: bool | None, *selectors: tree.Selector) -> tree.Freeze:
         return tree.Freeze(self._span(meta), bool(inputs), _any_of(selectors))

@@ -11,7 +11,8 @@ from prunec.diagnostics import Diagnostic, Span, nearest
 USAGE = {
     "MODEL": "`model zoo.cifar:resnet56 { input x: float32[N, 3, 32, 32] }`",
     "DATA": '`data calibrate = zoo.cifar:batches(split="train")`',
-    "TARGET": '`target macs <= 50%`, or of some modules `target params <= 40% in "layer3.*"`',
+    "TARGET": '`target macs <= 50%`, of some modules `target params <= 40% in "layer3.*"`, or on a '
+    "device `target latency <= 5ms on cpu`",
     "PRUNE": '`prune channels { in "layer3.*"  score l2  keep >= 25%, multiple of 8 }`',
     "FREEZE": '`freeze "conv1"`, or `freeze inputs of "linear"`',
     "SOLVE": "`solve dp(bins=10_000)`",
@@ -21,8 +22,8 @@ USAGE = {
 STATEMENTS = frozenset(USAGE)
 KEYS = frozenset({"WEIGHTS", "INPUT", "PART", "IN", "SCORE", "KEEP"})
 OTHERS = {
-    *("INPUTS", "MULTIPLE", "OF", "TO", "WITH", "TYPE", "AND", "OR", "NOT"),
-    *("TRUE", "FALSE", "NONE"),
+    *("INPUTS", "MULTIPLE", "OF", "ON", "TO", "WITH", "TYPE", "AND", "OR", "NOT"),
+    *("TRUE", "FALSE", "NONE", "AUTO"),
 }
 KEYWORDS = STATEMENTS | KEYS | OTHERS
 SELECTOR = frozenset({"STRING", "TYPE", "NOT", "LPAR"})
@@ -38,6 +39,7 @@ NAMES = {
     "REPAIR": "a repair such as `batchnorm`",
     "EMIT": "the name of a class",
     "WITH": "a format such as `onnx`",
+    "ON": "a device such as `cpu(threads=1)`",
     "TYPE": "the name of a class such as `Conv2d`",
     "INPUT": "the name of an input",
 }
@@ -133,7 +135,7 @@ def _expected(read: Sequence[Token], expected: Collection[str]) -> str:
         found.append(NAMES.get(read[-1].type, "a name"))
     if "NUMBER" in left:
         found.append(
-            "a number" if read[-1].type in ("LSQB", "COMMA") else "an amount such as `50%`"
+            "a number" if read[-1].type in ("LSQB", "COMMA", "OF") else "an amount such as `50%`"
         )
     if "STRING" in left:
         found.append("a string in quotes")

@@ -1,6 +1,7 @@
 """The formatter: canonical text of a `.prune` file, every comment in its place.
 
-It works on tokens, so nothing but white space can change. A statement, a key of a block and a
+It works on tokens, so nothing but white space can change, and the order of a target's `in` and
+`on` where no comment stands between them. A statement, a key of a block and a
 comment have a line of their own, a block with one key stays on one line; what belongs together is
 aligned in a column; lists, `and`/`or` and `with` are broken at 100 columns; one blank line is kept
 where there were some. `layout` puts the lines on the page.
@@ -39,7 +40,7 @@ def fmt(source: Source) -> str:
     rows: list[Row | Note] = []
     for found in parsed.statements:
         statement, words = words[: len(found.tokens)], words[len(found.tokens) :]
-        rows += _statement(statement)
+        rows += _statement(_in_before_on(statement))
     return page([*rows, *tail])
 
 
@@ -80,6 +81,21 @@ def _attach(
             notes = (*notes, Note(text, blank=blank))
         line = item.end_line or 0
     return words, notes
+
+
+def _in_before_on(words: Sequence[_Word]) -> Sequence[_Word]:
+    """A statement whose `in` stands before its `on`; as it is where a comment is in the way."""
+    kinds = [w.kind for w in words]
+    if kinds[0] != "TARGET" or not {"IN", "ON"} <= set(kinds):
+        return words
+    on, within = kinds.index("ON"), kinds.index("IN")
+    tail = words[min(on, within) :]
+    if within < on or any(w.notes for w in tail) or any(w.comment for w in tail[:-1]):
+        return words
+    comment = words[-1].comment
+    swapped = [*words[:on], *words[within:], *words[on:within]]
+    plain = [replace(w, comment="") if w is words[-1] else w for w in swapped]
+    return [*plain[:-1], replace(plain[-1], comment=comment)]
 
 
 def _statement(words: Sequence[_Word]) -> Iterator[Row | Note]:
@@ -166,7 +182,7 @@ def _pieces(words: Sequence[_Word]) -> tuple[Piece, ...]:
         elif before.comment or word.notes:
             found[-1] = replace(found[-1], comment=before.comment, ends=True)
             found.append(Piece(str(word.token), tuple(n.text for n in word.notes)))
-        elif before.kind == "COMMA" or word.kind in ("AND", "OR", "WITH"):
+        elif before.kind == "COMMA" or word.kind in ("AND", "OR", "WITH", "ON"):
             found.append(Piece(str(word.token)))
         else:
             space = " " if _spaced(before.kind, word.kind, depth, start) else ""

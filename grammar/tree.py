@@ -179,12 +179,28 @@ class Within(_Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Relation(_Node):
+    """``<=`` or ``>=``."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Device(_Node):
+    """``on cpu(threads=1)``."""
+
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
 class Target(_Node):
-    """``target macs <= 50%``."""
+    """``target latency <= 5ms in "layer3.*" on cpu``; `in` and `on` in any order."""
 
     metric: Name
+    relation: Relation
     bound: Number
     within: Within | None = None
+    device: Device | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,11 +211,16 @@ class Score(_Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Auto(_Node):
+    """``auto``: the device profile says."""
+
+
+@dataclass(frozen=True, slots=True)
 class Keep(_Node):
     """``keep >= 25%, multiple of 8``; at least one of the two is there."""
 
     least: Number | None
-    multiple: Number | None
+    multiple: Number | Auto | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from prunec.diagnostics import InternalError
 from prunec.ir.plan import Ranking
 from prunec.passes import cost
 from prunec.passes.allocate import Budget, Problem
 from prunec.passes.cost import Costs
 from prunec.selection import Selection
-from prunec.spec import Spec, Target, select, text
+from prunec.spec import Metric, Spec, Target, select, text
 from prunec.spec.suggest import Modules
 from prunec.understand import Understood
 
@@ -25,11 +26,23 @@ def problem(
     return Problem((*model.groups, *blocks), rankings, costs, budgets, chosen.widths())
 
 
+def _counted(metric: Metric) -> cost.Metric:
+    """The cost that a target of a metric bounds."""
+    match metric:
+        case "macs" | "params":
+            return metric
+        case "sparsity":
+            return "params"
+        case _:
+            raise InternalError(f"nothing counts the metric `{metric}`")
+
+
 def _budget(target: Target, costs: Costs, modules: Modules) -> Budget:
     scope = None if target.selector is None else frozenset(select(target.selector, modules))
+    metric = _counted(target.metric)
     return Budget(
-        metric=target.metric,
-        bound=target.bound(costs.total(target.metric, scope=scope)),
+        metric=metric,
+        bound=target.bound(costs.total(metric, scope=scope)),
         text=str(target),
         scope=scope,
         where=None if target.selector is None else text(target.selector),

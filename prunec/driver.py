@@ -117,7 +117,7 @@ def _built(job: Job) -> Subject:
 def _plan(job: Job, subject: Subject) -> Planned:
     vocabulary.check(job)
     if job.spec.reads_weights:
-        weights.check_real(subject.module, "a score of this spec")
+        weights.check_real(subject.module, "a score or the solver of this spec")
     model = understand.run(subject, job.stage, renumber=job.spec.renumbers)
     chosen = selection.run(job.spec, model.analysis)
     batches = _calibration(job, model)
@@ -199,7 +199,7 @@ def report(planned: Planned) -> Report:
 
 
 def _calibration(job: Job, model: Understood) -> tuple[Batch, ...]:
-    """The calibration batches, where a score or a repair looks at them."""
+    """The calibration batches, where a score, the solver or a repair looks at them."""
     if not job.spec.needs_data:
         return ()
     job.stage("reading the calibration data")
@@ -264,12 +264,21 @@ def _no_labels(spec: Spec) -> Diagnostic:
 
 def _no_data(spec: Spec) -> Diagnostic:
     scores = (rule.chosen_score for rule in spec.prunes)
-    methods = [m.name for m in scores if m.needs_data] + [m.name for m in spec.repair]
+    searching = spec.solve.needs_data
+    methods = [
+        *(m.name for m in scores if m.needs_data),
+        *([spec.solve.name] if searching else []),
+        *(m.name for m in spec.repair),
+    ]
     listed = ", ".join(f"`{name}`" for name in dict.fromkeys(methods))
+    without = (
+        "`score l2`, `solve dp` and `repair none`"
+        if searching
+        else ("`score l2` and `repair none`")
+    )
     return Diagnostic(
         "P0411",
         f"calibration data is needed by {listed}",
         span=spec.span,
-        help="add `data calibrate = module:factory`, or pass `calibrate=`; `score l2` and "
-        "`repair none` do without",
+        help=f"add `data calibrate = module:factory`, or pass `calibrate=`; {without} do without",
     )

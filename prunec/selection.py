@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from prunec.diagnostics import Diagnostic, PruneError
@@ -51,14 +51,17 @@ class Selection:
         """All groups that may lose channels."""
         return tuple(g for rule in self.rules for g in rule.groups)
 
-    def widths(self) -> dict[str, tuple[int, ...]]:
-        """The widths that each group may have, by its name."""
+    def widths(
+        self, chosen_by_profile: Mapping[str, Collection[int]] | None = None
+    ) -> dict[str, tuple[int, ...]]:
+        """The widths that each group may have, by its name.
+
+        ``chosen_by_profile`` are the widths that the device likes, by group, for rules that say
+        ``multiple of auto``; a group that is not among them may have any width.
+        """
+        liked = chosen_by_profile or {}
         return {
-            g.name: (0, 1)
-            if g.branches
-            else allowed_widths(
-                g.size, max(g.least, rule.prune.least(g.size)), rule.prune.multiple_of
-            )
+            g.name: _allowed(g, rule.prune, liked.get(g.name))
             for rule in self.rules
             for g in rule.groups
         }
@@ -106,6 +109,17 @@ def run(spec: Spec, analysis: Analysis) -> Selection:
     if not any(rule.groups for rule in rules):
         raise PruneError(_all_frozen(spec.freezes))
     return Selection(tuple(rules), tuple(frozen.values()), tuple(warnings))
+
+
+def _allowed(group: Group, prune: Prune, liked: Collection[int] | None) -> tuple[int, ...]:
+    """The widths that a rule allows a group, the full one always among them."""
+    if group.branches:
+        return (0, 1)
+    least = max(group.least, prune.least(group.size))
+    if prune.multiple_of != "auto":
+        return allowed_widths(group.size, least, prune.multiple_of)
+    every = allowed_widths(group.size, least)
+    return every if liked is None else tuple(w for w in every if w in liked or w == group.size)
 
 
 def _check_selectors(spec: Spec, modules: Modules) -> None:

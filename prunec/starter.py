@@ -39,7 +39,7 @@ def run(target: str) -> str:
         f"  input {name}: {found or 'float32[N, 3, 224, 224]  # adjust: no usual size fits'}",
         "}",
         "",
-        "target macs <= 50%",
+        "target macs <= 50%           # also: params, memory, channels; latency with `on cpu`",
         "",
         "prune channels {",
         "  score l2                   # with `data calibrate = ...`: obs, taylor",

@@ -170,6 +170,22 @@ def test_refusals(net: nn.Module) -> None:
     assert code(nn.Linear(4, 4), BARE) == "P0310"
 
 
+def test_a_solver_that_measures_needs_data(net: nn.Module) -> None:
+    with pytest.raises(PruneError) as caught:
+        small(net, BARE + "solve dp(search=10)")
+    (fault,) = caught.value.diagnostics
+    assert (fault.code, fault.message) == ("P0411", "calibration data is needed by `dp`")
+    assert "`solve dp`" in (fault.help or "")
+
+
+def test_sparsity_is_a_budget_of_parameters(net: nn.Module) -> None:
+    made = small(net, BARE.replace("macs <= 50%", "sparsity >= 33.3%"))
+    (params,) = (c for c in made.report.costs if c.metric == "params")
+    assert params.bound == params.dense - -(-333 * params.dense // 1000)
+    assert params.slim <= params.bound
+    assert params.slim == sum(p.numel() for p in made.module.parameters())
+
+
 def test_a_kind_that_the_model_has_not(net: nn.Module) -> None:
     with pytest.raises(PruneError) as caught:
         small(net, "target macs <= 50%\nprune heads\nrepair none\n")

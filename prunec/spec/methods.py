@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from pydantic import Field
 
 from prunec.spec.node import Node
+from prunec.spec.values import show
 
 
 class Method(Node):
@@ -27,6 +28,11 @@ class Method(Node):
     def as_dict(self) -> dict[str, Any]:
         """The method with all of its options, as plain JSON values."""
         return {"name": self.name, **{option: getattr(self, option) for option in self.options()}}
+
+    def __str__(self) -> str:
+        """The method as it is written, with all of its options."""
+        given = ", ".join(f"{option}={show(getattr(self, option))}" for option in self.options())
+        return f"{self.name}({given})" if given else self.name
 
 
 # --- Scores: what a channel is worth -------------------------------------------------------------
@@ -122,31 +128,115 @@ class TorchPruning(ScoreMethod):
 # --- Solvers: how many channels go where ---------------------------------------------------------
 
 
-class Uniform(Method):
+class SolverMethod(Method):
+    """A solver; whether it measures on calibration data."""
+
+    @property
+    def needs_data(self) -> bool:
+        return False
+
+
+class Uniform(SolverMethod):
     """The same share of every group."""
 
     name = "uniform"
 
 
-class Greedy(Method):
+class Greedy(SolverMethod):
     """One channel after another, least loss per cost saved first."""
 
     name = "greedy"
 
 
-class Dp(Method):
+class Dp(SolverMethod):
     """Dynamic programming over the exact costs: the best plan, up to the budget's resolution."""
 
     name = "dp"
     bins: int = Field(
         default=10_000, ge=10, le=10_000_000, description="steps that a budget is divided into"
     )
+    search: int = Field(
+        default=0, ge=0, le=100_000, description="plans that are tried by measured loss, 0 for none"
+    )
+    seed: int = Field(default=0, ge=0, lt=2**32, description="seed of the search")
+
+    @property
+    def needs_data(self) -> bool:
+        return self.search > 0
 
 
-class Lp(Method):
+class Lp(SolverMethod):
     """Linear programming, rounded and refined; takes many budgets at once."""
 
     name = "lp"
+    importance: Literal["hsic", "score"] = Field(
+        default="hsic",
+        description="what a layer is worth: how little it shares with others, or "
+        "the scores of its channels",
+    )
+    beta: float = Field(
+        default=200.0, ge=0, le=10_000, description="how sharply `hsic` tells layers apart"
+    )
+
+    @property
+    def needs_data(self) -> bool:
+        return self.importance == "hsic"
+
+
+class Milp(SolverMethod):
+    """Mixed-integer programming: many budgets at once, with a proved gap."""
+
+    name = "milp"
+    gap: float = Field(
+        default=0.005, ge=0, lt=1, description="relative gap to the bound at which it stops"
+    )
+    nodes: int = Field(
+        default=10_000, ge=1, le=10_000_000, description="most nodes of the search tree"
+    )
+
+
+class Evolution(SolverMethod):
+    """Evolution of plans that just meet the budgets, by measured loss (Liu et al., 2019)."""
+
+    name = "evolution"
+    population: int = Field(default=50, ge=4, le=10_000, description="plans of one generation")
+    generations: int = Field(default=20, ge=1, le=10_000, description="generations")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="seed of the search")
+
+    @property
+    def needs_data(self) -> bool:
+        return True
+
+
+class FastNas(SolverMethod):
+    """Bisection of one bound on the measured loss of shortening each group alone."""
+
+    name = "fastnas"
+    widths: int = Field(
+        default=8, ge=2, le=1_000, description="widths of each group that are measured"
+    )
+
+    @property
+    def needs_data(self) -> bool:
+        return True
+
+
+# --- Devices: where latency is measured -----------------------------------------------------------
+
+
+class Cpu(Method):
+    """The processor of this machine."""
+
+    name = "cpu"
+    threads: int = Field(default=1, ge=1, le=1024, description="threads that one forward uses")
+    batch: int = Field(default=1, ge=1, le=65_536, description="samples of one forward")
+
+
+class Cuda(Method):
+    """The first CUDA device."""
+
+    name = "cuda"
+    batch: int = Field(default=1, ge=1, le=65_536, description="samples of one forward")
 
 
 # --- Repairs: new values for the weights that stay ------------------------------------------------
@@ -167,40 +257,10 @@ class BatchNorm(Method):
     name = "batchnorm"
 
 
-# --- Formats: what is written beside the source ---------------------------------------------------
-
-
-class FormatMethod(Method):
-    """A format; the packages that it needs, which `pip install "prunec[NAME]"` brings."""
-
-    packages: ClassVar[tuple[str, ...]] = ()
-
-
-class Onnx(FormatMethod):
-    """`slim.onnx`, compared with the slim model in onnxruntime."""
-
-    name = "onnx"
-    packages = ("onnx", "onnxscript", "onnxruntime")
-    opset: int = Field(default=20, ge=18, le=23, description="version of ONNX's operators")
-    tolerance: float = Field(
-        default=1e-4, gt=0, le=1, description="largest error, relative to an output's scale"
-    )
-
-
-class HuggingFace(FormatMethod):
-    """What `from_pretrained` of transformers reads, and that it gives the slim model."""
-
-    name = "huggingface"
-    packages = ("transformers",)
-    tolerance: float = Field(
-        default=1e-4, gt=0, le=1, description="largest error, relative to an output's scale"
-    )
-
-
 Score: TypeAlias = Random | L1 | L2 | Taylor | Obs | TorchPruning
 Solver: TypeAlias = Uniform | Greedy | Dp | Lp
+Device: TypeAlias = Cpu | Cuda
 Repair: TypeAlias = LeastSquares | BatchNorm
-Format: TypeAlias = Onnx | HuggingFace
 
 SCORES: dict[str, type[Score]] = {
     "random": Random,
@@ -211,8 +271,8 @@ SCORES: dict[str, type[Score]] = {
     "torch_pruning": TorchPruning,
 }
 SOLVERS: dict[str, type[Solver]] = {"uniform": Uniform, "greedy": Greedy, "dp": Dp, "lp": Lp}
+DEVICES: dict[str, type[Device]] = {"cpu": Cpu, "cuda": Cuda}
 REPAIRS: dict[str, type[Repair]] = {"least_squares": LeastSquares, "batchnorm": BatchNorm}
-FORMATS: dict[str, type[Format]] = {"onnx": Onnx, "huggingface": HuggingFace}
 
 DEFAULT_SCORE: Score = Obs()
 DEFAULT_SOLVER: Solver = Dp()

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from prunec.diagnostics import Diagnostic, nearest
 from prunec.grammar import tree
 from prunec.spec.methods import Method
-from prunec.spec.values import plain
+from prunec.spec.values import plain, show
 
 _M = TypeVar("_M")
 
@@ -57,19 +57,6 @@ def describe(field: FieldInfo) -> str:
             if hasattr(limit, name):
                 words += f", {phrase} {show(getattr(limit, name))}"
     return f"{words}, or `none`" if type(None) in kinds else words
-
-
-def show(value: object) -> str:
-    """A value as the language writes it."""
-    match value:
-        case None | bool():
-            return str(value).lower()
-        case int():
-            return f"{value:_}"
-        case str():
-            return f'"{value}"'
-        case _:
-            return str(value)
 
 
 def _option(cls: type[Method], argument: tree.Argument, faults: list[Diagnostic]) -> str | None:

@@ -8,50 +8,45 @@ import keyword
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeVar, assert_never, get_args
 
-from pydantic import ValidationError
-
 from prunec.diagnostics import Diagnostic, PruneError, Source, Span, nearest
 from prunec.grammar import faults as syntax
 from prunec.grammar import parse_all, tree
 from prunec.ir.group import KINDS
-from prunec.spec import glob
+from prunec.spec import amounts, glob, targets
+from prunec.spec.formats import FORMATS
 from prunec.spec.methods import (
     DEFAULT_REPAIR,
     DEFAULT_SOLVER,
-    FORMATS,
+    DEVICES,
     REPAIRS,
     SCORES,
     SOLVERS,
     Repair,
     Solver,
 )
+from prunec.spec.metrics import METRICS
 from prunec.spec.options import build
 from prunec.spec.schema import (
-    Amount,
-    Count,
     Data,
     DataName,
     Emit,
     Factory,
     Freeze,
     Input,
-    Metric,
     Model,
     Part,
     Prune,
-    Share,
     Side,
     Spec,
     Target,
     WeightsFile,
 )
 from prunec.spec.selector import leaves
-from prunec.spec.values import COUNTS, known_unit, plain
+from prunec.spec.values import known_unit, plain
 
 _T = TypeVar("_T")
 _S = TypeVar("_S", bound=tree.Statement)
 
-METRICS: tuple[Metric, ...] = get_args(Metric)
 DATA_NAMES: tuple[DataName, ...] = get_args(DataName)
 DTYPES = (
     "bfloat16", "bool", "complex128", "complex64", "float16", "float32", "float64", "int16",
@@ -64,7 +59,7 @@ def load(source: Source, *, in_memory: bool = False) -> Spec:
     statement is needed.
 
     Raises:
-        PruneError: every fault of the text, P0101 to P0109 and P0201 to P0214, in source order.
+        PruneError: every fault of the text, P0101 to P0109 and P0201 to P0219, in source order.
     """
     parsed = parse_all(source)
     resolver = _Resolver(parsed.file)
@@ -119,6 +114,7 @@ class _Resolver:
             "repair": self._repairs(repair) if repair else DEFAULT_REPAIR,
             "emit": emit and self._emit(emit),
         }
+        self._check_auto()
         if self.faults or not parts["targets"]:
             return None
         return Spec(source=source, span=self.file.span, **parts)
@@ -199,11 +195,33 @@ class _Resolver:
 
     def _target(self, target: tree.Target) -> Target | None:
         metric = self._look_up(target.metric, {m: m for m in METRICS}, "metric")
-        amount = self._amount(target.bound)
         selector = self._within(target.within)
-        if metric is None or amount is None:
+        call = target.device.call if target.device else None
+        device = self._method(call, DEVICES, "device") if call else None
+        if metric is None:
             return None
-        return Target(span=target.span, metric=metric, amount=amount, selector=selector)
+        about = METRICS[metric]
+        amount = amounts.read(target.bound, about.quantity, self.faults)
+        self.faults += targets.misfits(target, metric)
+        if amount is None:
+            return None
+        return Target(
+            span=target.span,
+            metric=metric,
+            relation=about.relation,
+            amount=amount,
+            selector=selector,
+            device=device,
+        )
+
+    def _check_auto(self) -> None:
+        """Only a latency says which widths a device likes."""
+        metrics = {t.metric.text for t in self._all(tree.Target)}
+        if metrics & set(targets.ON_DEVICE):
+            return
+        keeps = (e for p in self._all(tree.Prune) for e in p.entries if isinstance(e, tree.Keep))
+        multiples = (keep.multiple for keep in keeps)
+        self.faults += [targets.needs_profile(m) for m in multiples if isinstance(m, tree.Auto)]
 
     def _prune(self, prune: tree.Prune) -> Prune | None:
         kind = self._look_up(prune.kind, {k: k for k in KINDS}, "prune kind")
@@ -229,9 +247,12 @@ class _Resolver:
     def _keep(self, keep: tree.Keep) -> dict[str, Any]:
         parts: dict[str, Any] = {}
         if keep.least is not None:
-            parts["keep_at_least"] = self._amount(keep.least)
-        if keep.multiple is not None:
-            parts["multiple_of"] = self._size(keep.multiple)
+            parts["keep_at_least"] = amounts.read(keep.least, "count", self.faults)
+        match keep.multiple:
+            case tree.Auto():
+                parts["multiple_of"] = "auto"
+            case tree.Number():
+                parts["multiple_of"] = self._size(keep.multiple)
         return parts
 
     def _freeze(self, freeze: tree.Freeze) -> Freeze:
@@ -299,23 +320,6 @@ class _Resolver:
                 message = "this is no glob over module paths"
                 self._fault("P0213", message, leaf.span, label=wrong, help=hint)
 
-    def _amount(self, given: tree.Number) -> Amount | None:
-        """A bound, absolute or in percent."""
-        if not known_unit(given, (*COUNTS, "%"), self.faults):
-            return None
-        try:
-            if given.unit == "%":
-                return Share(span=given.span, percent=given.value)
-            scaled = given.value * {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}[given.unit]
-            if scaled == scaled.to_integral_value() and scaled >= 1:
-                return Count(span=given.span, value=int(scaled))
-        except ValidationError:
-            hint = "a share lies above 0% and goes up to 100%"
-        else:
-            hint = "an absolute amount is a whole number from 1 up; a share is written with `%`"
-        self._fault("P0210", "this amount is impossible", given.span, help=hint)
-        return None
-
     # --- Faults ------------------------------------------------------------------------------
 
     def _look_up(
@@ -327,7 +331,7 @@ class _Resolver:
         listed = f"there {'is' if len(words) == 1 else 'are'} {', '.join(f'`{w}`' for w in words)}"
         hint = nearest(name.text, words)
         notes = () if hint is None else (listed,)
-        code = "P0203" if what in ("score", "solver", "repair", "format") else "P0202"
+        code = "P0203" if what in ("score", "solver", "repair", "format", "device") else "P0202"
         self.faults.append(
             Diagnostic(
                 code,

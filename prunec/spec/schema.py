@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-from math import ceil, floor
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
@@ -11,69 +9,25 @@ from pydantic import Field
 from prunec.diagnostics import Source
 from prunec.grammar.tree import Selector
 from prunec.ir.group import ASKED_FOR, Kind
+from prunec.spec.amounts import Amount, Count, Share
+from prunec.spec.formats import Format
 from prunec.spec.methods import (
     DEFAULT_REPAIR,
     DEFAULT_SCORE,
     DEFAULT_SOLVER,
-    Format,
+    Device,
     Random,
     Repair,
     Score,
     Solver,
 )
+from prunec.spec.metrics import Metric, Relation
 from prunec.spec.node import Node
 from prunec.spec.selector import text
 from prunec.spec.values import Plain
 
-Metric: TypeAlias = Literal["macs", "params"]
 Side: TypeAlias = Literal["outputs", "inputs"]
 DataName: TypeAlias = Literal["calibrate", "evaluate"]
-
-
-class Count(Node):
-    """An absolute amount."""
-
-    value: int = Field(ge=0)
-
-    def at_most(self, whole: int) -> int:
-        """The amount, whatever the whole is."""
-        return self.value
-
-    def at_least(self, whole: int) -> int:
-        """The amount, but not more than the whole."""
-        return min(self.value, whole)
-
-    def as_json(self) -> int:
-        return self.value
-
-    def __str__(self) -> str:
-        for unit, scale in (("G", 10**9), ("M", 10**6), ("K", 10**3)):
-            if self.value >= scale and self.value % scale == 0:
-                return f"{self.value // scale}{unit}"
-        return f"{self.value:_}"
-
-
-class Share(Node):
-    """A share of a whole, in exact percent."""
-
-    percent: Decimal = Field(gt=0, le=100)
-
-    def at_most(self, whole: int) -> int:
-        """The largest integer that is no more than the share."""
-        return floor(self.percent * whole / 100)
-
-    def at_least(self, whole: int) -> int:
-        """The smallest integer that is no less than the share."""
-        return ceil(self.percent * whole / 100)
-
-    def as_json(self) -> str:
-        return str(self)
-
-    def __str__(self) -> str:
-        return f"{self.percent.normalize():f}%"
-
-
-Amount: TypeAlias = Count | Share
 
 
 class Factory(Node):
@@ -137,38 +91,50 @@ class Data(Node):
 
 
 class Target(Node):
-    """A hard upper bound on a cost, of the whole model or (``selector``) of some modules."""
+    """A hard upper bound on a cost, of the whole model or (``selector``) of some modules; a
+    latency is that on ``device``. Sparsity alone is bounded from below.
+    """
 
     metric: Metric
     amount: Amount
     selector: Selector | None = None
+    relation: Relation = "<="
+    device: Device | None = None
 
     def bound(self, dense: int) -> int:
-        """The bound in units of the metric, given what the dense model costs."""
+        """The most that may stay, given what the dense model costs: in ones, bytes or nanoseconds;
+        for sparsity in parameters.
+        """
+        if self.relation == ">=":
+            return dense - self.amount.at_least(dense)
         return self.amount.at_most(dense)
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "metric": self.metric,
+            "relation": self.relation,
             "bound": self.amount.as_json(),
             "in": _text(self.selector),
+            "on": self.device and self.device.as_dict(),
         }
 
     def __str__(self) -> str:
         where = "" if self.selector is None else f" in {text(self.selector)}"
-        return f"{self.metric} <= {self.amount}{where}"
+        device = "" if self.device is None else f" on {self.device}"
+        return f"{self.metric} {self.relation} {self.amount}{where}{device}"
 
 
 class Prune(Node):
     """What may be removed, and how little of it may stay. ``kind`` "channels" is every width,
-    ``selector`` None is everywhere, ``score`` None the default.
+    ``selector`` None is everywhere, ``score`` None the default, ``multiple_of`` "auto" what the
+    device profile says.
     """
 
     kind: Kind = "channels"
     selector: Selector | None = None
     score: Score | None = None
-    keep_at_least: Amount | None = None
-    multiple_of: int = Field(default=1, ge=1)
+    keep_at_least: Count | Share | None = None
+    multiple_of: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
 
     @property
     def chosen_score(self) -> Score:
@@ -261,13 +227,15 @@ class Spec(Node):
 
     @property
     def needs_data(self) -> bool:
-        """Whether a score or a repair looks at calibration data."""
-        return bool(self.repair) or any(p.chosen_score.needs_data for p in self.prunes)
+        """Whether a score, the solver or a repair looks at calibration data."""
+        scores = any(p.chosen_score.needs_data for p in self.prunes)
+        return scores or self.solve.needs_data or bool(self.repair)
 
     @property
     def reads_weights(self) -> bool:
-        """Whether a score looks at the weights."""
-        return any(not isinstance(p.chosen_score, Random) for p in self.prunes)
+        """Whether a score, or what the solver measures, looks at the weights."""
+        scores = any(not isinstance(p.chosen_score, Random) for p in self.prunes)
+        return scores or self.solve.needs_data
 
     @property
     def needs_labels(self) -> bool:

@@ -34,7 +34,9 @@ repair least_squares(ridge=1e-3), batchnorm
 emit   SlimResNet56 to "build/"
 """
 
-names = st.sampled_from(["a", "b_1", "Conv2d", "x", "none", "inputs", "keep", "of", "größe"])
+names = st.sampled_from(
+    ["a", "b_1", "Conv2d", "x", "none", "inputs", "keep", "of", "on", "auto", "größe"]
+)
 numbers = st.sampled_from(["1", "50%", "600K", "1_000", "-2.5e-3", "1.5MiB", "20ms", "8"])
 strings = st.sampled_from(
     ['"layer*.*.conv1"', '""', r'"a \"b\" \\ é"', '"# no comment"', '"' + 60 * "x" + '"']
@@ -88,10 +90,13 @@ selectors = st.recursive(
     max_leaves=5,
 )
 within = _seq("in", _many(selectors, ","))
+device = _seq("on", calls)
+relations = _one(st.sampled_from(["<=", ">="]))
 inputs = _seq(
     "input", _one(names), ":", _one(names), "[", _many(_one(names | numbers), ",", 0), "]"
 )
-keep = _seq("keep", ">=", _one(numbers), _maybe(_seq(",", "multiple", "of", _one(numbers))))
+multiple = _seq("multiple", "of", _one(numbers | st.just("auto")))
+keep = _seq("keep", ">=", _one(numbers), _maybe(_seq(",", multiple))) | _seq("keep", multiple)
 part = _seq("part", _one(strings))
 model_block = _seq("{", _many(_seq("weights", _one(strings)) | inputs | part, " ", 0), "}")
 prune_block = _seq("{", _many(within | _seq("score", calls) | keep, " ", 0), "}")
@@ -100,7 +105,8 @@ statements = st.one_of(
     _seq("model", factories, _maybe(model_block)),
     _seq("model", model_block),
     _seq("data", _one(names), "=", factories),
-    _seq("target", _one(names), "<=", _one(numbers), _maybe(within)),
+    _seq("target", _one(names), relations, _one(numbers), _maybe(within), _maybe(device)),
+    _seq("target", _one(names), relations, _one(numbers), device, within),
     _seq("prune", _one(names), _maybe(prune_block)),
     _seq("freeze", _maybe(st.just(["inputs", "of"])), _many(selectors, ",")),
     _seq("solve", calls),

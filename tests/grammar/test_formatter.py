@@ -102,6 +102,26 @@ target macs <= 40% in {globs[0]}, {globs[1]},
     )
 
 
+@pytest.mark.parametrize(
+    ("written", "formatted"),
+    [
+        ('on cpu( threads=1 )in "a"', 'in "a" on cpu(threads=1)'),
+        ('on cpu in "a" # c', 'in "a" on cpu  # c'),
+        ('in "a" on cpu', 'in "a" on cpu'),
+        ('on cpu # c\n in "a"', 'on cpu  # c\n                 in "a"'),
+        ("on cpu # c\n", "on cpu  # c"),
+    ],
+)
+def test_in_stands_before_on(written: str, formatted: str) -> None:
+    assert fmt_text(f"target latency <= 5ms {written}") == f"target latency <= 5ms {formatted}\n"
+
+
+def test_a_device_is_broken_off() -> None:
+    globs = [f'"{letter * 33}"' for letter in "ab"]
+    start = f"target latency <= 50% in {globs[0]}, {globs[1]}"
+    assert fmt_text(f"{start} on cpu") == f"{start}\n                 on cpu\n"
+
+
 def test_formats() -> None:
     assert fmt_text("emit A  with onnx ( opset=20 ) ,b") == "emit A with onnx(opset=20), b\n"
     long = f'emit A to "{"x" * 80}" with onnx, b'

@@ -70,6 +70,33 @@ def test_keywords_are_names_where_only_a_name_can_stand() -> None:
     assert emit.name.text == "solve"
 
 
+def test_targets() -> None:
+    first, second, third = read(
+        'target latency <= 5ms on cpu(threads=2) in "a"\n'
+        'target latency <= 5ms in "a" on cpu(threads=2)\n'
+        "target sparsity >= 40%"
+    ).statements
+    assert first == second
+    assert isinstance(first, tree.Target)
+    assert isinstance(third, tree.Target)
+    assert first.device is not None
+    assert (first.device.call.name.text, first.relation.text) == ("cpu", "<=")
+    assert (third.relation.text, third.within, third.device) == (">=", None, None)
+    assert codes('target a <= 5 in "a" in "b"') == ["P0101"]
+    assert codes("target a <= 5 on b on c") == ["P0101"]
+    assert codes("target a <= 5 on") == ["P0101"]
+    assert read("target on <= 5 on on") == read("target on<=5 on on")
+
+
+def test_multiple_of_auto() -> None:
+    (prune,) = read("prune auto { keep multiple of auto }").statements
+    assert isinstance(prune, tree.Prune)
+    (keep,) = prune.entries
+    assert isinstance(keep, tree.Keep)
+    assert isinstance(keep.multiple, tree.Auto)
+    assert codes("prune channels { keep multiple of automatic }") == ["P0101"]
+
+
 def test_formats() -> None:
     (emit,) = read('emit with to "a" with with(b=1), c').statements
     assert isinstance(emit, tree.Emit)

@@ -10,14 +10,14 @@ import pytest
 
 from prunec.diagnostics import Source
 from prunec.grammar import fmt
-from prunec.spec import FORMATS, REPAIRS, SCORES, SOLVERS, load
+from prunec.spec import DEVICES, FORMATS, METRICS, REPAIRS, SCORES, SOLVERS, load
 from prunec.spec.methods import Method
 from prunec.spec.options import describe, show
 from tests.grammar.specs import TOUR
 
 TEXT = (Path(__file__).parents[2] / "prunec" / "docs" / "language.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```prune\n(.*?)```", TEXT, re.DOTALL)
-TABLES = (SCORES, SOLVERS, REPAIRS, FORMATS)
+TABLES = (SCORES, SOLVERS, DEVICES, REPAIRS, FORMATS)
 METHODS: tuple[type[Method], ...] = tuple(m for table in TABLES for m in table.values())
 
 
@@ -36,6 +36,15 @@ def test_the_tour_is_the_first_example() -> None:
 def test_methods(method: type[Method]) -> None:
     meaning = " ".join((method.__doc__ or "").split())
     assert f"| `{method.name}` | {meaning} |" in TEXT
+
+
+def test_metrics() -> None:
+    written = re.findall(r"^\| `\w+ [<>]= AMOUNT` .*\|$", TEXT, re.MULTILINE)
+    assert written == [
+        f"| `{name} {about.relation} AMOUNT` | {about.meaning} "
+        f"| {', '.join(f'`{u}`' if u else 'none' for u in about.units)} |"
+        for name, about in METRICS.items()
+    ]
 
 
 def test_options() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from math import floor
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from prunec.diagnostics import PruneError, Source
 from prunec.spec import (
@@ -17,8 +20,11 @@ from prunec.spec import (
     SOLVERS,
     BatchNorm,
     Count,
+    Cpu,
+    Cuda,
     Dp,
     LeastSquares,
+    Measure,
     Obs,
     Onnx,
     Prune,
@@ -100,7 +106,9 @@ def test_as_dict_is_json_with_every_default() -> None:
         "model": None,
         "part": None,
         "data": {},
-        "targets": [{"metric": "macs", "bound": 1_500_000, "in": None}],
+        "targets": [
+            {"metric": "macs", "relation": "<=", "bound": 1_500_000, "in": None, "on": None}
+        ],
         "prune": [
             {
                 "kind": "channels",
@@ -111,7 +119,7 @@ def test_as_dict_is_json_with_every_default() -> None:
             }
         ],
         "freeze": [],
-        "solve": {"name": "dp", "bins": 10_000},
+        "solve": {"name": "dp", "bins": 10_000, "search": 0, "seed": 0},
         "repair": [{"name": "least_squares", "ridge": 0.001}, {"name": "batchnorm"}],
         "emit": None,
     }
@@ -146,6 +154,95 @@ def test_amounts_print_as_they_are_written() -> None:
     shown = [str(Count(value=n)) for n in (7, 600_000, 1_500_000, 1_500_001, 2 * 10**9)]
     assert shown == ["7", "600K", "1500K", "1_500_001", "2G"]
     assert str(Share(percent=Decimal("50.50"))) == "50.5%"
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("memory <= 1.5MiB", "memory <= 1.5MiB"),
+        ("memory <= 1536KiB", "memory <= 1.5MiB"),
+        ("weights <= 1000B", "weights <= 1000B"),
+        ("weights <= 1024B", "weights <= 1KiB"),
+        ("activations <= 1.3MiB", "activations <= 1.3MiB"),
+        ("latency <= 5ms on cpu", "latency <= 5ms on cpu(threads=1, batch=1)"),
+        ("latency <= 1500us on cpu(batch=8)", "latency <= 1.5ms on cpu(threads=1, batch=8)"),
+        ("latency <= 0.5us on cuda", "latency <= 0.5us on cuda(batch=1)"),
+        ("latency <= 60% on cuda in type A", "latency <= 60% in type A on cuda(batch=1)"),
+        ("sparsity >= 40.0%", "sparsity >= 40%"),
+        ("channels <= 2_000", "channels <= 2K"),
+    ],
+)
+def test_targets_print_canonically(written: str, shown: str) -> None:
+    (target,) = spec(f"target {written}").targets
+    assert str(target) == shown
+    assert spec(f"target {shown}").targets == (target,)
+
+
+@given(
+    st.sampled_from(["B", "KiB", "MiB", "GiB", "us", "ms", "s"]),
+    st.decimals(min_value=1, max_value=10**6, places=6),
+)
+def test_amounts_are_read_as_they_are_printed(unit: str, value: Decimal) -> None:
+    start = "memory" if unit.endswith("B") else "latency"
+    end = "" if unit.endswith("B") else " on cpu"
+    (target,) = spec(f"target {start} <= {value}{unit}{end}").targets
+    assert spec(f"target {target}").targets == (target,)
+    assert isinstance(target.amount, Measure)
+    assert target.bound(0) == target.amount.as_json() == floor(value * SCALES[unit])
+
+
+SCALES = {
+    "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30,
+    "us": 1000, "ms": 1_000_000, "s": 1_000_000_000,
+}  # fmt: skip
+
+
+def test_bounds() -> None:
+    text = (
+        "target memory <= 1.5MiB target latency <= 5ms on cpu target latency <= 2.5s on cuda "
+        "target sparsity >= 33.3% target latency <= 80% on cuda(batch=2) target weights <= 33.3%"
+    )
+    found = spec(text).targets
+    assert [t.bound(10) for t in found] == [1_572_864, 5_000_000, 2_500_000_000, 6, 8, 3]
+    assert [t.device for t in found[1:3]] == [Cpu(), Cuda()]
+    assert [t.as_dict() for t in (found[1], found[3])] == [
+        {
+            "metric": "latency",
+            "relation": "<=",
+            "bound": 5_000_000,
+            "in": None,
+            "on": {"name": "cpu", "threads": 1, "batch": 1},
+        },
+        {"metric": "sparsity", "relation": ">=", "bound": "33.3%", "in": None, "on": None},
+    ]
+
+
+def test_the_order_of_in_and_on_says_nothing() -> None:
+    start = "target latency <= 5ms"
+    assert spec(f'{start} on cpu in "a"') == spec(f'{start} in "a" on cpu')
+    assert spec(f"{start} on cpu") != spec(f"{start} on cpu(threads=2)")
+
+
+def test_multiple_of_auto() -> None:
+    found = spec("target latency <= 5ms on cpu prune channels { keep >= 2, multiple of auto }")
+    assert found.prunes[0].multiple_of == "auto"
+    assert found.as_dict()["prune"][0]["multiple_of"] == "auto"
+
+
+@pytest.mark.parametrize(
+    ("solver", "needs"),
+    [
+        ("uniform", False),
+        ("greedy", False),
+        ("dp", False),
+        ("dp(search=100)", True),
+        ("lp", True),
+        ('lp(importance="score")', False),
+    ],
+)
+def test_what_a_solver_needs(solver: str, needs: bool) -> None:
+    found = spec(f"target macs <= 9 repair none prune channels {{ score random }} solve {solver}")
+    assert (found.needs_data, found.reads_weights, found.needs_labels) == (needs, needs, False)
 
 
 def test_values_of_the_users_code() -> None:
@@ -222,7 +319,19 @@ def test_a_file_needs_a_target_and_a_model() -> None:
         ("prune channels { keep >= 3 keep multiple of 8 }", "P0201"),
         ("repair batchnorm, batchnorm", "P0201"),
         ("solve dp(bins=10, bins=10)", "P0201"),
-        ("target latency <= 50%", "P0202"),
+        ("target flops <= 50%", "P0202"),
+        ("target macs >= 50%", "P0215"),
+        ("target latency >= 5ms on cpu", "P0215"),
+        ("target sparsity <= 50%", "P0216"),
+        ("target latency <= 50%", "P0217"),
+        ('target latency <= 5ms in "a"', "P0217"),
+        ("target macs <= 50% on cpu", "P0218"),
+        ("target memory <= 50% on cuda", "P0218"),
+        ("prune channels { keep multiple of auto }", "P0219"),
+        ("target latency <= 5ms on gpu", "P0203"),
+        ("target latency <= 5ms on cpu(thread=1)", "P0205"),
+        ("target latency <= 5ms on cpu(threads=0)", "P0206"),
+        ("target latency <= 5ms on cuda(threads=1)", "P0205"),
         ("prune filters", "P0202"),
         ("data train = a:b", "P0202"),
         ("model a:b { input x: float33[N] }", "P0202"),
@@ -247,12 +356,27 @@ def test_a_file_needs_a_target_and_a_model() -> None:
         ("target params <= 5Q", "P0207"),
         ("target params <= 5MiB", "P0207"),
         ("target params <= 5ms", "P0207"),
+        ("target channels <= 5KiB", "P0207"),
+        ("target weights <= 5M", "P0207"),
+        ("target activations <= 5000", "P0207"),
+        ("target memory <= 5ms", "P0207"),
+        ("target latency <= 5 on cpu", "P0207"),
+        ("target latency <= 5KiB on cpu", "P0207"),
+        ("target sparsity >= 40", "P0207"),
+        ("target sparsity >= 4K", "P0207"),
+        ("prune channels { keep >= 4B }", "P0207"),
         ("prune channels { keep multiple of 8K }", "P0207"),
         ("data evaluate = a:b(x=[1X])", "P0207"),
         ("target params <= 0%", "P0210"),
         ("target params <= 100.1%", "P0210"),
         ("target params <= -5", "P0210"),
         ("target params <= 0.5", "P0210"),
+        ("target channels <= 1.5", "P0210"),
+        ("target memory <= 0.5B", "P0210"),
+        ("target latency <= 0us on cpu", "P0210"),
+        ("target latency <= 0.0001us on cpu", "P0210"),
+        ("target latency <= 101% on cpu", "P0210"),
+        ("target sparsity >= 0%", "P0210"),
         ("prune channels { keep >= 0 }", "P0210"),
         ("prune channels { keep multiple of 0 }", "P0210"),
         ("model a:b { input x: float32[N, 0] }", "P0210"),
