@@ -10,15 +10,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from torch import Tensor
-
 from prunec import emit, lock, vocabulary
 from prunec.emit import files
+from prunec.formats import Slim
 from prunec.ir.axis import Mask
-from prunec.ir.graph import Graph
-from prunec.ir.plan import Plan
+from prunec.planning import Planned
 from prunec.prepare import Job, Subject
-from prunec.trace import Traced
 
 SOURCE, WEIGHTS = "slim.py", "slim.safetensors"
 
@@ -39,26 +36,17 @@ def header(job: Job, renumbered: Mapping[str, Mask]) -> str:
     return "\n".join([f"Made by prunec from {made}.", *vocabulary.comment(renumbered)])
 
 
-def build(
-    job: Job,
-    traced: Traced,
-    plan: Plan,
-    *,
-    graph: Graph,
-    source: str,
-    weights: Mapping[str, Tensor],
-    renumbered: Mapping[str, Mask],
-    more: Mapping[str, bytes],
-) -> dict[str, bytes]:
-    """The files by name. ``graph`` and ``weights`` are the slim ones, ``more`` other formats."""
+def build(planned: Planned, slim: Slim, more: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files by name; ``more`` are those of other formats."""
+    job, traced = planned.job, planned.model.traced
     made = {
-        SOURCE: source.encode(),
-        WEIGHTS: files.weights_bytes(emit.stored(graph, weights)),
+        SOURCE: slim.source.encode(),
+        WEIGHTS: files.weights_bytes(emit.stored(slim.graph, slim.weights)),
         **more,
     }
-    ids = {name: vocabulary.ranges(found) for name, found in renumbered.items()}
+    ids = {name: vocabulary.ranges(found) for name, found in slim.renumbered.items()}
     inputs = lock.inputs(job.spec.source.text, traced.graph, traced.weights)
-    return {**made, lock.NAME: lock.write(inputs, job.spec.as_dict(), plan, made, ids)}
+    return {**made, lock.NAME: lock.write(inputs, job.spec.as_dict(), planned.plan, made, ids)}
 
 
 def write(job: Job, made: Mapping[str, bytes]) -> Path | None:

@@ -1,0 +1,120 @@
+"""Planning: from a model to what of it is to be removed. Scores are made once, whatever follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prunec import budgets, part, prepare, selection, understand, vocabulary, weights
+from prunec.diagnostics import Diagnostic, PruneError
+from prunec.ir.axis import Mask
+from prunec.ir.plan import Plan, Ranking
+from prunec.passes import allocate, score
+from prunec.passes.allocate import Problem
+from prunec.passes.batches import Batch, collate
+from prunec.passes.score import Context
+from prunec.prepare import Job, Subject
+from prunec.selection import Selection
+from prunec.spec import Spec
+from prunec.understand import Understood
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """What is to be removed: ``plan`` solves ``problem``. ``batches`` are the calibration data,
+    where anything needs it.
+    """
+
+    job: Job
+    model: Understood
+    selection: Selection
+    batches: tuple[Batch, ...]
+    problem: Problem
+    plan: Plan
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """Warnings and notes, in the order in which they came up."""
+        ids = vocabulary.notes(self.renumbered)
+        notes = (Diagnostic("P0604", note, severity="note") for note in self.plan.notes)
+        known = (*self.model.notes, *self.model.analysis.notes)
+        return (*known, *self.selection.warnings, *ids, *notes)
+
+    @property
+    def renumbered(self) -> dict[str, Mask]:
+        """Inputs whose integers are renumbered, with those that are kept."""
+        return vocabulary.kept(self.model.axes, self.model.groups, self.plan)
+
+
+def run(job: Job, subject: Subject) -> Planned:
+    """Decide what to remove from a subject."""
+    vocabulary.check(job)
+    if job.spec.reads_weights:
+        weights.check_real(subject.module, "a score or the solver of this spec")
+    model = understand.run(subject, job.stage, renumber=job.spec.renumbers)
+    chosen = selection.run(job.spec, model.analysis)
+    batches = _calibration(job, model)
+    rankings = _rankings(job, model, chosen, batches)
+    problem = budgets.problem(job.spec, model, chosen, rankings)
+    job.stage("allocating")
+    found = allocate.run(job.spec.solve, problem)
+    return Planned(job, model, chosen, batches, problem, found)
+
+
+def _calibration(job: Job, model: Understood) -> tuple[Batch, ...]:
+    """The calibration batches, where a score, the solver or a repair looks at them."""
+    if not job.spec.needs_data:
+        return ()
+    job.stage("reading the calibration data")
+    given = prepare.batches(job, job.spec.calibrate, job.calibrate)
+    if given is None:
+        raise PruneError(_no_data(job.spec))
+    if model.subject.whole is not None:
+        if job.spec.needs_labels:
+            raise PruneError(_no_labels(job.spec))
+        given = part.batches(model.subject.whole, given)
+    return collate(given, model.traced.graph)
+
+
+def _rankings(
+    job: Job, model: Understood, chosen: Selection, batches: tuple[Batch, ...]
+) -> dict[str, Ranking]:
+    """Each rule's groups, ranked by the rule's score."""
+    found: dict[str, Ranking] = {}
+    graph, tensors = model.traced.graph, model.traced.weights
+    for rule in chosen.rules:
+        job.stage(f"scoring by {rule.prune.chosen_score.name}")
+        if rule.groups:
+            context = Context(
+                graph, tensors, model.axes, rule.groups, batches, model.subject.module
+            )
+            found |= score.run(rule.prune.chosen_score, context)
+    return found
+
+
+def _no_labels(spec: Spec) -> Diagnostic:
+    named = next(r.chosen_score for r in spec.prunes if r.chosen_score.needs_labels)
+    return Diagnostic(
+        "P0346",
+        f"the score `{named.name}` needs the loss of the whole model, but a part is compiled",
+        span=spec.part.span if spec.part else None,
+        help="score the part by `obs`, which needs no labels, or by `l2`",
+    )
+
+
+def _no_data(spec: Spec) -> Diagnostic:
+    scores = (rule.chosen_score for rule in spec.prunes)
+    searching = spec.solve.needs_data
+    methods = [
+        *(m.name for m in scores if m.needs_data),
+        *([spec.solve.name] if searching else []),
+        *(m.name for m in spec.repair),
+    ]
+    listed = ", ".join(f"`{name}`" for name in dict.fromkeys(methods))
+    scoring = "`score l2`, `solve dp`" if searching else "`score l2`"
+    return Diagnostic(
+        "P0411",
+        f"calibration data is needed by {listed}",
+        span=spec.span,
+        help=f"add `data calibrate = module:factory`, or pass `calibrate=`; {scoring} and "
+        "`repair none` do without",
+    )
