@@ -38,8 +38,22 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Another place that a diagnostic is about, and what is to be said of it."""
+
+    span: Span
+    label: str
+
+    def as_dict(self) -> dict[str, object]:
+        """The place as plain JSON values."""
+        return {"label": self.label, **_where(self.span)}
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding. ``label`` stands at the caret, ``notes`` below it, ``help`` says what to do."""
+    """One finding. ``label`` stands at the caret, ``also`` are further places, ``notes`` stand
+    below them, ``help`` says what to do.
+    """
 
     code: str
     message: str
@@ -48,13 +62,13 @@ class Diagnostic:
     label: str = ""
     notes: tuple[str, ...] = ()
     help: str | None = None
+    also: tuple[Place, ...] = ()
 
     def __str__(self) -> str:
         return render(self)
 
     def as_dict(self) -> dict[str, object]:
         """The diagnostic as plain JSON values; places are null where it points nowhere."""
-        span = self.span
         return {
             "code": self.code,
             "severity": self.severity,
@@ -62,11 +76,8 @@ class Diagnostic:
             "label": self.label,
             "notes": list(self.notes),
             "help": self.help,
-            "file": span.source.name if span else None,
-            "line": span.line if span else None,
-            "column": span.column if span else None,
-            "end_line": span.end_line if span else None,
-            "end_column": span.end_column if span else None,
+            **_where(self.span),
+            "also": [place.as_dict() for place in self.also],
         }
 
 
@@ -92,12 +103,16 @@ class InternalError(Exception):
 
 
 def render(diagnostic: Diagnostic) -> str:
-    """The diagnostic as text, with the source line and a caret under the place that it names."""
+    """The diagnostic as text, with the source line and a caret under the place that it names, and
+    with dashes under the others.
+    """
     lines = [f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"]
-    margin = " "
+    spans = [s for s in (diagnostic.span, *(p.span for p in diagnostic.also)) if s is not None]
+    margin = " " * max((len(str(span.line)) for span in spans), default=1)
     if diagnostic.span is not None:
-        margin = " " * len(str(diagnostic.span.line))
         lines += _excerpt(diagnostic.span, diagnostic.label, margin)
+    for place in diagnostic.also:
+        lines += _excerpt(place.span, place.label, margin, arrow=":::", mark="-")
     lines += [f"{margin} = note: {note}" for note in diagnostic.notes]
     if diagnostic.help is not None:
         lines.append(f"{margin} = help: {diagnostic.help}")
@@ -110,8 +125,20 @@ def nearest(word: str, known: Iterable[str], count: int = 3) -> str | None:
     return f"did you mean {' or '.join(f'`{c}`' for c in close)}?" if close else None
 
 
-def _excerpt(span: Span, label: str, margin: str) -> list[str]:
-    head = f"{margin}--> {span.source.name}:{span.line}:{span.column}"
+def _where(span: Span | None) -> dict[str, object]:
+    return {
+        "file": span.source.name if span else None,
+        "line": span.line if span else None,
+        "column": span.column if span else None,
+        "end_line": span.end_line if span else None,
+        "end_column": span.end_column if span else None,
+    }
+
+
+def _excerpt(
+    span: Span, label: str, margin: str, *, arrow: str = "-->", mark: str = "^"
+) -> list[str]:
+    head = f"{margin}{arrow} {span.source.name}:{span.line}:{span.column}"
     rows = span.source.text.split("\n")
     if not 1 <= span.line <= len(rows):
         return [head]
@@ -119,11 +146,11 @@ def _excerpt(span: Span, label: str, margin: str) -> list[str]:
     end = span.end_column if span.end_line == span.line else len(row) + 1
     shown, start, stop = _window(row, span.column - 1, max(span.column, end - 1))
     before, marked = _columns(shown[:start]), _columns(shown[start:stop])
-    pointer = " " * before + "^" * max(1, marked)
+    pointer = " " * before + mark * max(1, marked)
     return [
         head,
         f"{margin} |",
-        f"{span.line} | {_printable(shown)}".rstrip(),
+        f"{span.line:{len(margin)}} | {_printable(shown)}".rstrip(),
         f"{margin} | {pointer} {label}".rstrip(),
     ]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, assert_never
 
-from prunec.diagnostics import Diagnostic, Severity, render
+from prunec.diagnostics import Diagnostic, Severity, Span, render
 
 
 class Format(StrEnum):
@@ -50,17 +50,23 @@ def _result(diagnostic: Diagnostic) -> dict[str, Any]:
         "level": diagnostic.severity,
         "message": {"text": _message(diagnostic)},
     }
-    span = diagnostic.span
-    if span is not None:
-        region = {
-            "startLine": span.line,
-            "startColumn": span.column,
-            "endLine": span.end_line,
-            "endColumn": span.end_column,
-        }
-        place = {"artifactLocation": {"uri": span.source.name}, "region": region}
-        result["locations"] = [{"physicalLocation": place}]
+    if diagnostic.span is not None:
+        result["locations"] = [_location(diagnostic.span)]
+    if diagnostic.also:
+        result["relatedLocations"] = [
+            {**_location(place.span), "message": {"text": place.label}} for place in diagnostic.also
+        ]
     return result
+
+
+def _location(span: Span) -> dict[str, Any]:
+    region = {
+        "startLine": span.line,
+        "startColumn": span.column,
+        "endLine": span.end_line,
+        "endColumn": span.end_column,
+    }
+    return {"physicalLocation": {"artifactLocation": {"uri": span.source.name}, "region": region}}
 
 
 LEVELS: dict[Severity, str] = {"error": "error", "warning": "warning", "note": "notice"}
@@ -84,7 +90,8 @@ def _github(diagnostic: Diagnostic) -> str:
 def _message(diagnostic: Diagnostic) -> str:
     """All that the text form says, but for the excerpt."""
     label = f" ({diagnostic.label})" if diagnostic.label else ""
-    lines = [diagnostic.message + label, *(f"note: {n}" for n in diagnostic.notes)]
+    also = (f"{p.span.source.name}:{p.span.line}: {p.label}" for p in diagnostic.also)
+    lines = [diagnostic.message + label, *also, *(f"note: {n}" for n in diagnostic.notes)]
     return "\n".join([*lines, f"help: {diagnostic.help}"] if diagnostic.help else lines)
 
 

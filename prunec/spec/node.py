@@ -25,4 +25,4 @@ class Node(BaseModel):
         return hash((type(self), self._said()))
 
     def _said(self) -> tuple[object, ...]:
-        return tuple(getattr(self, name) for name in type(self).model_fields if name != "span")
+        return tuple(getattr(self, n) for n in type(self).model_fields if not n.endswith("span"))

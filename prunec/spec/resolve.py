@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar, assert_never, get_args
 
 from prunec.diagnostics import Diagnostic, PruneError, Source, Span, nearest
@@ -248,6 +249,9 @@ class _Resolver:
         parts: dict[str, Any] = {}
         if keep.least is not None:
             parts["keep_at_least"] = amounts.read(keep.least, "count", self.faults)
+            parts["keep_span"] = _phrase("keep", keep.least.span)
+        if keep.multiple is not None:
+            parts["multiple_span"] = _phrase("multiple", keep.multiple.span)
         match keep.multiple:
             case tree.Auto():
                 parts["multiple_of"] = "auto"
@@ -368,3 +372,10 @@ class _Resolver:
         self, code: str, message: str, span: Span, label: str = "", help: str | None = None
     ) -> None:
         self.faults.append(Diagnostic(code, message, span=span, label=label, help=help))
+
+
+def _phrase(word: str, end: Span) -> Span:
+    """From a word to the end of a span, where both stand on one line; else the span alone."""
+    row = end.source.text.split("\n")[end.line - 1]
+    start = row.rfind(word, 0, end.column - 1)
+    return end if start < 0 else replace(end, column=start + 1)

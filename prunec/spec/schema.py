@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from prunec.diagnostics import Source
+from prunec.diagnostics import Source, Span
 from prunec.grammar.tree import Selector
 from prunec.ir.group import ASKED_FOR, Kind
 from prunec.spec.amounts import Amount, Count, Share
@@ -127,7 +127,7 @@ class Target(Node):
 class Prune(Node):
     """What may be removed, and how little of it may stay. ``kind`` "channels" is every width,
     ``selector`` None is everywhere, ``score`` None the default, ``multiple_of`` "auto" what the
-    device profile says.
+    device profile says. ``keep_span`` and ``multiple_span`` are where the two limits stand.
     """
 
     kind: Kind = "channels"
@@ -135,6 +135,8 @@ class Prune(Node):
     score: Score | None = None
     keep_at_least: Count | Share | None = None
     multiple_of: Annotated[int, Field(ge=1)] | Literal["auto"] = 1
+    keep_span: Span | None = Field(default=None, exclude=True, repr=False)
+    multiple_span: Span | None = Field(default=None, exclude=True, repr=False)
 
     @property
     def chosen_score(self) -> Score:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from prunec.diagnostics import Diagnostic, Source, Span
+from prunec.diagnostics import Diagnostic, Place, Source, Span
 from prunec.report.formats import Format, write
 
 SPAN = Span(Source("a,b:c.prune", "prune 50%\n"), 1, 7, 1, 10)
@@ -49,3 +49,38 @@ def test_nothing_to_say() -> None:
     assert write((), Format.text, "1") == ""
     assert write((), Format.github, "1") == ""
     assert json.loads(write((), Format.json, "1")) == {"diagnostics": []}
+
+
+def test_every_further_place_is_told() -> None:
+    source = Source("x.prune", "target macs <= 1%\n" + "\n" * 9 + "freeze type Conv2d\n")
+    further = Place(Span(source, 11, 1, 11, 19), "alone leaves 90%")
+    found = Diagnostic("P0601", "no", span=Span(source, 1, 8, 1, 18), label="1%", also=(further,))
+    assert (
+        write([found], Format.text, "1")
+        == """\
+error[P0601]: no
+  --> x.prune:1:8
+   |
+ 1 | target macs <= 1%
+   |        ^^^^^^^^^^ 1%
+  ::: x.prune:11:1
+   |
+11 | freeze type Conv2d
+   | ------------------ alone leaves 90%"""
+    )
+    (told,) = json.loads(write([found], Format.json, "1"))["diagnostics"]
+    assert told["also"] == [
+        {
+            "label": "alone leaves 90%",
+            "file": "x.prune",
+            "line": 11,
+            "column": 1,
+            "end_line": 11,
+            "end_column": 19,
+        }
+    ]
+    result = json.loads(write([found], Format.sarif, "1"))["runs"][0]["results"][0]
+    (related,) = result["relatedLocations"]
+    assert related["message"]["text"] == "alone leaves 90%"
+    assert related["physicalLocation"]["region"]["startLine"] == 11
+    assert "%0Ax.prune:11: alone leaves 90%25" in write([found], Format.github, "1")
