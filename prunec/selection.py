@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.graph import WeightRef
 from prunec.ir.group import KINDS, Group, Kind
-from prunec.passes.allocate import allowed_widths
+from prunec.passes.allocate import Limit, allowed_widths
 from prunec.report.analysis import Analysis
 from prunec.spec import Freeze, Prune, Spec, select, text, unmatched
 from prunec.spec.suggest import Modules
@@ -39,17 +39,53 @@ class Rule:
 @dataclass(frozen=True)
 class Selection:
     """The rules with their groups, what the spec froze, and warnings about statements without
-    effect.
+    effect. ``claims`` are the rules with frozen groups included, ``held`` the groups of each
+    `freeze`.
     """
 
     rules: tuple[Rule, ...]
     frozen: tuple[Group, ...] = ()
     warnings: tuple[Diagnostic, ...] = ()
+    claims: tuple[Rule, ...] = ()
+    held: tuple[tuple[Freeze, frozenset[str]], ...] = ()
 
     @property
     def groups(self) -> tuple[Group, ...]:
         """All groups that may lose channels."""
         return tuple(g for rule in self.rules for g in rule.groups)
+
+    @property
+    def claimed(self) -> tuple[Group, ...]:
+        """All groups that a rule selects, whether they are frozen or not."""
+        return tuple(g for rule in self.claims for g in rule.groups)
+
+    def free(self) -> dict[str, tuple[int, ...]]:
+        """The widths of the claimed groups where no line of the spec limits them."""
+        return {g.name: _allowed(g, Prune(), None) for g in self.claimed}
+
+    def limits(
+        self, chosen_by_profile: Mapping[str, Collection[int]] | None = None
+    ) -> tuple[Limit, ...]:
+        """The lines of the spec that forbid widths, in source order: `keep >=`, `multiple of`,
+        `freeze`.
+        """
+        liked = chosen_by_profile or {}
+        found: list[Limit] = []
+        for prune, groups in ((rule.prune, rule.groups) for rule in self.claims):
+            floor = Prune(keep_at_least=prune.keep_at_least)
+            steps = Prune(multiple_of=prune.multiple_of)
+            for limit, line, span in (
+                (floor, f"keep >= {prune.keep_at_least}", prune.keep_span),
+                (steps, f"multiple of {prune.multiple_of}", prune.multiple_span),
+            ):
+                if limit != Prune():
+                    widths = {g.name: _allowed(g, limit, liked.get(g.name)) for g in groups}
+                    found.append(Limit(line, widths, span))
+        for freeze, names in self.held:
+            side = "inputs of " if freeze.side == "inputs" else ""
+            whole = {g.name: (g.size,) for g in self.claimed if g.name in names}
+            found.append(Limit(f"freeze {side}{text(freeze.selector)}", whole, freeze.span))
+        return tuple(sorted((limit for limit in found if limit.widths), key=_place))
 
     def widths(
         self, chosen_by_profile: Mapping[str, Collection[int]] | None = None
@@ -85,13 +121,17 @@ def run(spec: Spec, analysis: Analysis) -> Selection:
     _check_selectors(spec, modules)
     warnings: list[Diagnostic] = []
     frozen: dict[str, Group] = {}
+    held: list[tuple[Freeze, frozenset[str]]] = []
     for freeze in spec.freezes:
         chosen = frozenset(select(freeze.selector, modules))
         hit = {g.name: g for g in everything if chosen & _side(g, freeze)}
         frozen |= hit
+        held.append((freeze, frozenset(hit)))
         warnings += [] if hit else [_freezes_nothing(freeze)]
     rules: list[Rule] = []
     taken = set(frozen)
+    claims: list[Rule] = []
+    claimed: set[str] = set()
     for prune in spec.prunes:
         chosen = frozenset(select(prune.selector, modules))
         kin = [g for g in everything if prune.covers(g.kind)]
@@ -106,9 +146,16 @@ def run(spec: Spec, analysis: Analysis) -> Selection:
         warnings += [] if own else [_selects_nothing(prune)]
         taken |= {g.name for g in own}
         rules.append(Rule(prune, own))
+        claims.append(Rule(prune, tuple(g for g in whole if g.name not in claimed)))
+        claimed |= {g.name for g in whole}
     if not any(rule.groups for rule in rules):
         raise PruneError(_all_frozen(spec.freezes))
-    return Selection(tuple(rules), tuple(frozen.values()), tuple(warnings))
+    groups = tuple(frozen.values())
+    return Selection(tuple(rules), groups, tuple(warnings), tuple(claims), tuple(held))
+
+
+def _place(limit: Limit) -> tuple[int, int]:
+    return (limit.span.line, limit.span.column) if limit.span else (0, 0)
 
 
 def _allowed(group: Group, prune: Prune, liked: Collection[int] | None) -> tuple[int, ...]:
