@@ -19,11 +19,19 @@ def problem(
     spec: Spec, model: Understood, chosen: Selection, rankings: Mapping[str, Ranking]
 ) -> Problem:
     """What the allocator is asked. Shares of a target are of what the dense model costs."""
-    blocks = tuple(g for g in chosen.groups if g.branches)
+    blocks = tuple(g for g in chosen.claimed if g.branches)
     costs = cost.run(model.traced.graph, model.axes, blocks)
     modules = tuple((m.path, m.cls) for m in model.traced.graph.modules)
     budgets = tuple(_budget(target, costs, modules) for target in spec.targets)
-    return Problem((*model.groups, *blocks), rankings, costs, budgets, chosen.widths())
+    return Problem(
+        (*model.groups, *blocks),
+        rankings,
+        costs,
+        budgets,
+        chosen.widths(),
+        limits=chosen.limits,
+        free=chosen.free(),
+    )
 
 
 def _counted(metric: Metric) -> cost.Metric:

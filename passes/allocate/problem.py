@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from prunec.diagnostics import Diagnostic, InternalError, PruneError, Span
+from prunec.diagnostics import Diagnostic, InternalError, Place, PruneError, Span
 from prunec.ir.group import Group
 from prunec.ir.plan import Cost, Ranking
+from prunec.passes.allocate import conflict
+from prunec.passes.allocate.conflict import Limit, Widths
 from prunec.passes.cost import Costs, Metric
 from prunec.passes.polynomial import Floats
 
@@ -37,13 +39,19 @@ class Problem:
     ``rankings`` and ``widths`` are by the name of the group; a group without a ranking keeps its
     full width. ``widths`` are ascending, at least 1 (0 for a block or a layer, which goes or
     stays), and end at the full width; a group without an entry may have any.
+
+    ``limits`` are the user's lines that forbid widths, and ``free`` the widths that there were
+    without any of them, of frozen groups too: they say why a budget cannot be met, and decide
+    nothing.
     """
 
     groups: tuple[Group, ...]
     rankings: Mapping[str, Ranking]
     costs: Costs
     budgets: tuple[Budget, ...]
-    widths: Mapping[str, tuple[int, ...]]
+    widths: Widths
+    limits: tuple[Limit, ...] = ()
+    free: Widths = field(default_factory=dict)
 
     def allowed(self, group: Group) -> tuple[int, ...]:
         """The widths that a group may have."""
@@ -122,7 +130,7 @@ def check(problem: Problem) -> tuple[str, ...]:
     least = {g.name: problem.allowed(g)[0] for g in problem.groups}
     beyond = [b for b in problem.budgets if problem.cost(b, least) > b.bound]
     if beyond:
-        raise PruneError(*(_unreachable(problem, b, dense[b], least) for b in beyond))
+        raise PruneError(*(d for b in beyond for d in _unreachable(problem, b)))
     if all(dense[b] <= b.bound for b in problem.budgets):
         raise PruneError(*(_already_met(b, dense[b]) for b in problem.budgets))
     met = [b for b in problem.budgets if dense[b] <= b.bound]
@@ -141,36 +149,76 @@ def amount(number: int) -> str:
     return str(number)
 
 
-def _unreachable(
-    problem: Problem, budget: Budget, dense: int, least: Mapping[str, int]
+def _unreachable(problem: Problem, budget: Budget) -> tuple[Diagnostic, ...]:
+    """One diagnostic for each minimal set of the user's lines that rule the budget out."""
+    free = {g.name: problem.allowed(g) for g in problem.groups} | dict(problem.free)
+
+    def cost(limits: Sequence[Limit]) -> int:
+        return problem.cost(budget, conflict.least(free, limits))
+
+    reachable = problem.cost(budget, {g.name: problem.allowed(g)[0] for g in problem.groups})
+    asked, found = _apart(budget.bound, reachable), _apart(reachable, budget.bound)
+    message = f"target `{budget.text}` cannot be reached: at least {found}, asked {asked}"
+    label = f"{asked}, of the dense model's {amount(problem.cost(budget))}"
+    told = Diagnostic("P0601", message, span=budget.span, label=label)
+    return tuple(
+        _conflict(told, budget, lines, cost, help_=f"ask for no less than {found}")
+        if lines
+        else _beyond(told, budget, problem)
+        for lines in conflict.run(problem.limits, lambda some: cost(some) > budget.bound)
+    )
+
+
+def _conflict(
+    told: Diagnostic,
+    budget: Budget,
+    lines: Sequence[Limit],
+    cost: Callable[[Sequence[Limit]], int],
+    *,
+    help_: str,
 ) -> Diagnostic:
-    reachable = problem.cost(budget, least)
-    selected = [g for g in problem.groups if g.name in problem.rankings]
+    """What lines rule out together, each with what it alone leaves."""
+    alone = [f"alone leaves at least {_apart(cost([line]), budget.bound)}" for line in lines]
+    pairs = list(zip(lines, alone, strict=True))
+    notes = [f"`{line.text}` {label}" for line, label in pairs if line.span is None]
+    if len(lines) > 1:
+        together = _apart(cost(lines), budget.bound)
+        notes.append(f"these {len(lines)} lines together leave at least {together}")
+    which = "any of these lines" if len(lines) > 1 else "this line"
+    return replace(
+        told,
+        notes=tuple(notes),
+        help=f"loosen or drop {which}, or {help_}",
+        also=tuple(Place(line.span, label) for line, label in pairs if line.span),
+    )
+
+
+def _beyond(told: Diagnostic, budget: Budget, problem: Problem) -> Diagnostic:
+    """What no line rules out but the target itself, and what is not selected."""
+    selected = [g for g in problem.groups if g.name in problem.rankings or g.name in problem.free]
+    reachable = problem.cost(budget, {g.name: problem.allowed(g)[0] for g in selected})
     bare = problem.cost(budget, {g.name: _fewest(g) for g in selected})
     if bare <= budget.bound:
         help_ = "lower `keep` or `multiple of`: the smallest widths that they allow cost too much"
     else:
         help_ = "prune more groups, or ask for less: what is frozen or unselected costs too much"
-    fixed = [g.name for g in problem.groups if g.name not in problem.rankings]
+    names = {g.name for g in selected}
+    fixed = [g.name for g in problem.groups if g.name not in names]
     without = sorted({g.kind[:-1] for g in selected if g.branches})
     what = "one channel in every selected group" + "".join(
         f", no selected {kind}" for kind in without
     )
-    notes = [f"dense: {amount(dense)}; {what}: {amount(bare)}"]
+    notes = [f"dense: {amount(problem.cost(budget))}; {what}: {amount(bare)}"]
     if fixed:
         more = f" and {len(fixed) - 4} more" if len(fixed) > 4 else ""
         notes.append(f"free, but not selected: {', '.join(fixed[:4])}{more}")
-    asked, found = amount(budget.bound), amount(reachable)
-    if asked == found:
-        asked, found = f"{budget.bound:_}", f"{reachable:_}"
-    return Diagnostic(
-        "P0601",
-        f"target `{budget.text}` cannot be reached: at least {found}, asked {asked}",
-        span=budget.span,
-        label=f"at least {found}",
-        notes=tuple(notes),
-        help=help_,
-    )
+    label = f"at least {_apart(reachable, budget.bound)}"
+    return replace(told, label=label, notes=tuple(notes), help=help_)
+
+
+def _apart(number: int, other: int) -> str:
+    """A number, written out where it would look like the other one."""
+    return amount(number) if amount(number) != amount(other) else f"{number:_}"
 
 
 def _already_met(budget: Budget, dense: int) -> Diagnostic:
