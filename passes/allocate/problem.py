@@ -198,12 +198,14 @@ def _beyond(told: Diagnostic, budget: Budget, problem: Problem) -> Diagnostic:
     selected = [g for g in problem.groups if g.name in problem.rankings or g.name in problem.free]
     reachable = problem.cost(budget, {g.name: problem.allowed(g)[0] for g in selected})
     bare = problem.cost(budget, {g.name: _fewest(g) for g in selected})
-    if bare <= budget.bound:
-        help_ = "lower `keep` or `multiple of`: the smallest widths that they allow cost too much"
-    else:
-        help_ = "prune more groups, or ask for less: what is frozen or unselected costs too much"
     names = {g.name for g in selected}
     fixed = [g.name for g in problem.groups if g.name not in names]
+    if bare <= budget.bound:
+        help_ = "lower `keep` or `multiple of`: the smallest widths that they allow cost too much"
+    elif fixed:
+        help_ = "prune more groups, or raise the target: what is not selected costs too much"
+    else:
+        help_ = "raise the target: what cannot be removed costs too much"
     without = sorted({g.kind[:-1] for g in selected if g.branches})
     what = "one channel in every selected group" + "".join(
         f", no selected {kind}" for kind in without
