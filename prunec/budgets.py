@@ -29,7 +29,7 @@ def problem(
         costs,
         budgets,
         chosen.widths(),
-        limits=chosen.limits,
+        limits=chosen.limits(),
         free=chosen.free(),
     )
 
