@@ -41,7 +41,7 @@ def test_auto_takes_the_widths_of_the_profile(group: Group) -> None:
 
 
 def test_every_line_that_keeps_channels_is_a_limit_and_knows_its_place() -> None:
-    text = """target macs <= 50%
+    text = """target latency <= 50% on cpu
 prune channels { in "b"
   keep >= 25%, multiple of auto
 }
