@@ -33,7 +33,8 @@ from prunec.ir.group import Axes, Branch, Group
 from prunec.passes import drop, liveness, macs
 from prunec.passes.costfunction import CostFunction
 from prunec.passes.liveness import Liveness
-from prunec.passes.polynomial import Monomials, Polynomial, add, evaluate, multiply
+from prunec.passes.monomials import evaluate, folded, undominated
+from prunec.passes.polynomial import Monomials, Polynomial, add, multiply
 from prunec.passes.sizes import Sizes
 
 Sum: TypeAlias = Literal["macs", "params", "weights", "channels"]
@@ -119,9 +120,12 @@ class Costs:
         The cost is the largest of them; ``above`` as in `functions`.
         """
         factor: Monomials = {(): times}
+        sums = self.functions(metric, scope, above=above)
+        if len(sums) > 1:
+            free = frozenset(unknowns)
+            sums = undominated(folded(each, self.sizes, free) for each in sums)
         return tuple(
-            Polynomial.compile(multiply(each, factor), unknowns, self.sizes)
-            for each in self.functions(metric, scope, above=above)
+            Polynomial.compile(multiply(each, factor), unknowns, self.sizes) for each in sums
         )
 
     def total(

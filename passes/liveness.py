@@ -22,7 +22,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 
 import numpy as np
 import torch
@@ -31,7 +30,8 @@ from prunec.diagnostics import InternalError
 from prunec.ir.graph import Graph
 from prunec.ir.group import Axes, Group
 from prunec.passes import storages
-from prunec.passes.polynomial import Integers, Monomials, add, evaluate, multiply, undominated
+from prunec.passes.monomials import evaluate, folded, undominated
+from prunec.passes.polynomial import Integers, Monomials, add, multiply
 from prunec.passes.sizes import Sizes
 from prunec.passes.storages import Storages
 
@@ -68,7 +68,7 @@ class Liveness:
         inside: Callable[[frozenset[str]], bool] | None = None,
         *,
         above: int = -1,
-        atoms: Collection[int] | None = None,
+        atoms: Collection[int],
     ) -> tuple[Monomials, ...]:
         """The bytes alive at the points whose owners are ``inside``; the peak is the largest.
 
@@ -78,7 +78,7 @@ class Liveness:
         chosen = self._deaths() if inside is None else self._within(inside)
         chosen = [p for p in chosen if self._dense[p] > above]
         return undominated(
-            _folded(
+            folded(
                 size if inside is None else multiply(size, self.points[p].with_blocks),
                 self.sizes,
                 atoms,
@@ -201,16 +201,4 @@ def _bytes(sizes: Sizes, name: str, tensors: Sequence[int]) -> Monomials:
     made = [known[at] for at in tensors]
     return add(
         *(multiply({(): getattr(torch, kind.dtype).itemsize}, *shape) for kind, shape in made)
-    )
-
-
-def _folded(size: Monomials, sizes: Mapping[int, int], atoms: Collection[int] | None) -> Monomials:
-    """Every atom but ``atoms`` at its full size."""
-    if atoms is None:
-        return size
-    return add(
-        *(
-            {tuple(a for a in m if a in atoms): n * prod(sizes[a] for a in m if a not in atoms)}
-            for m, n in size.items()
-        )
     )

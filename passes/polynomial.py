@@ -6,7 +6,7 @@ into a `Polynomial`, numpy index arrays over a vector of unknowns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product as pairs
@@ -50,32 +50,6 @@ def multiply(*factors: Monomials) -> Monomials:
             step[atoms] = step.get(atoms, 0) + a * b
         result = step
     return result
-
-
-def evaluate(total: Monomials, widths: Mapping[int, int]) -> int:
-    """The value of a sum, by the widths of its atoms."""
-    return sum(value * prod(widths[a] for a in atoms) for atoms, value in total.items())
-
-
-def undominated(sums: Iterable[Monomials]) -> tuple[Monomials, ...]:
-    """The sums without those that another one is never below: coefficient for coefficient.
-
-    Their largest is the largest of all, wherever unknowns are not negative. One sum at least is
-    left of any.
-    """
-    distinct = {frozenset(s.items()): s for s in sums}
-    found = sorted(distinct.values(), key=lambda s: -sum(s.values()))
-    where: dict[tuple[int, ...], list[Monomials]] = {}
-    kept: list[Monomials] = []
-    for each in found:
-        # Whatever dominates it has its rarest monomial, too.
-        rivals = min((where.get(atoms, []) for atoms in each), key=len, default=kept)
-        if any(all(r.get(a, 0) >= n for a, n in each.items()) for r in rivals):
-            continue
-        kept.append(each)
-        for atoms in each:
-            where.setdefault(atoms, []).append(each)
-    return tuple(kept)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from prunec.diagnostics import Diagnostic, InternalError, PruneError, Span
+from prunec.ir import units
 from prunec.ir.group import Group
 from prunec.ir.plan import Cost, Ranking
+from prunec.ir.units import show as amount
 from prunec.passes.cost import Costs, Metric
 from prunec.passes.polynomial import Floats
 
@@ -65,32 +67,25 @@ class Problem:
         return self.costs.total(budget.metric, self._by_atom(widths or {}), budget.scope)
 
     def report(self, widths: Mapping[str, int]) -> tuple[Cost, ...]:
-        """Dense and slim MACs and parameters of the whole model, then every budget in a scope."""
-        whole: tuple[Metric, ...] = ("macs", "params")
-        bounds = {
-            m: [b.bound for b in self.budgets if b.metric == m and not b.scope] for m in whole
-        }
+        """Dense and slim costs: MACs and parameters of the whole model, every other metric that it
+        has a budget of, then every budget in a scope.
+        """
+        bounds: dict[Metric, list[int]] = {"macs": [], "params": []}
+        for budget in self.budgets:
+            if not budget.scope:
+                bounds.setdefault(budget.metric, []).append(budget.bound)
+        asked = [(metric, None, None, min(found, default=None)) for metric, found in bounds.items()]
+        scoped = [(b.metric, b.scope, b.where or b.text, b.bound) for b in self.budgets if b.scope]
         atoms = self._by_atom(widths)
-        found = [
+        return tuple(
             Cost(
                 metric,
-                None,
-                self.costs.total(metric),
-                self.costs.remaining(metric, atoms),
-                min(bounds[metric], default=None),
+                where,
+                self.costs.total(metric, scope=scope),
+                self.costs.remaining(metric, atoms, scope),
+                bound,
             )
-            for metric in whole
-        ]
-        return tuple(found) + tuple(
-            Cost(
-                b.metric,
-                b.where or b.text,
-                self.cost(b),
-                self.costs.remaining(b.metric, atoms, b.scope),
-                b.bound,
-            )
-            for b in self.budgets
-            if b.scope
+            for metric, scope, where, bound in (*asked, *scoped)
         )
 
     def _by_atom(self, widths: Mapping[str, int]) -> dict[int, int]:
@@ -128,17 +123,12 @@ def check(problem: Problem) -> tuple[str, ...]:
     met = [b for b in problem.budgets if dense[b] <= b.bound]
     fixed = [g for g in problem.groups if g.name in problem.rankings and g.size == least[g.name]]
     return (
-        *(f"`{b.text}` already holds in the dense model ({amount(dense[b])})" for b in met),
+        *(
+            f"`{b.text}` already holds in the dense model ({amount(dense[b], b.metric)})"
+            for b in met
+        ),
         *(f"{g.name} keeps all {g.size}: no smaller width is allowed" for g in fixed),
     )
-
-
-def amount(number: int) -> str:
-    """A count for people, four digits at most: 212430 is ``212.4K``."""
-    for unit, scale in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("K", 10**3)):
-        if number >= scale:
-            return f"{number / scale:.4g}{unit}"
-    return str(number)
 
 
 def _unreachable(
@@ -156,13 +146,14 @@ def _unreachable(
     what = "one channel in every selected group" + "".join(
         f", no selected {kind}" for kind in without
     )
-    notes = [f"dense: {amount(dense)}; {what}: {amount(bare)}"]
+    metric = budget.metric
+    notes = [f"dense: {amount(dense, metric)}; {what}: {amount(bare, metric)}"]
     if fixed:
         more = f" and {len(fixed) - 4} more" if len(fixed) > 4 else ""
         notes.append(f"free, but not selected: {', '.join(fixed[:4])}{more}")
-    asked, found = amount(budget.bound), amount(reachable)
+    asked, found = amount(budget.bound, metric), amount(reachable, metric)
     if asked == found:
-        asked, found = f"{budget.bound:_}", f"{reachable:_}"
+        asked, found = units.exact(budget.bound, metric), units.exact(reachable, metric)
     return Diagnostic(
         "P0601",
         f"target `{budget.text}` cannot be reached: at least {found}, asked {asked}",
@@ -174,11 +165,12 @@ def _unreachable(
 
 
 def _already_met(budget: Budget, dense: int) -> Diagnostic:
+    now, asked = amount(dense, budget.metric), amount(budget.bound, budget.metric)
     return Diagnostic(
         "P0602",
-        f"target `{budget.text}` is already met: {amount(dense)}, asked {amount(budget.bound)}",
+        f"target `{budget.text}` is already met: {now}, asked {asked}",
         span=budget.span,
-        label=f"the dense model has {amount(dense)}",
+        label=f"the dense model has {now}",
         help="there is nothing to prune: ask for less than the model costs now",
     )
 

@@ -27,15 +27,10 @@ def show(number: int, metric: str = "params") -> str:
     scale = SCALES.get(metric, COUNTS)
     for unit, size in scale[:-1]:
         if number >= size:
-            return f"{_digits(number / size)}{unit}"
+            return f"{number / size:.4g}{unit}"
     return f"{number}{scale[-1][0]}"
 
 
 def exact(number: int, metric: str = "params") -> str:
     """An amount to the last digit, in the smallest unit: ``1_572_864B``."""
     return f"{number:_}{SCALES.get(metric, COUNTS)[-1][0]}"
-
-
-def _digits(number: float) -> str:
-    # Between 1000 and 1024 of a binary unit, four digits are whole ones.
-    return f"{number:.4g}"
