@@ -1,39 +1,63 @@
-"""Costs: exact multiply-adds and parameters of a model as functions of its kept widths.
+"""Costs: what a model costs as functions of its kept widths, exact.
 
-The MACs of an operator are a product of its axis sizes and a parameter has the product of its
-sizes, so a cost is a polynomial in the widths of the atoms; what goes with a residual branch is
-multiplied by the atoms of its block and of its layer, which are 1 or 0. Counts are for one sample:
-a dynamic batch size counts as one, every other dynamic size as in the example. What torch's
-`FlopCounterMode` counts is twice what stands here.
+- ``macs``: multiply-adds of one sample. What torch's `FlopCounterMode` counts is twice that.
+- ``params``: elements of the parameters, tied ones once.
+- ``weights``: bytes of the weights file: what every tensor in it holds, and a header that is
+  bounded from above (`Stored`). In a scope: of the tensors of these modules, without a header.
+- ``activations``: the most bytes that values hold at once in one forward (`passes.liveness`). In a
+  scope: at the nodes of these modules, whoever made the values.
+- ``memory``: weights and activations.
+- ``channels``: the widths of the groups that may lose some, added up; blocks and layers are none.
+
+The MACs of an operator are a product of its axis sizes and a tensor has the product of its sizes,
+so a cost is a polynomial in the widths of the atoms, or the largest of several; what goes with a
+residual branch is multiplied by the atoms of its block and of its layer, which are 1 or 0. Counts
+are for one sample: a dynamic batch size counts as one, every other dynamic size as in the example.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from itertools import chain
-from typing import Literal
+from typing import Literal, TypeAlias, assert_never
 
 import numpy as np
+import torch
 
-from prunec.ir.graph import Graph
+from prunec.diagnostics import InternalError
+from prunec.ir.graph import Graph, Weight
 from prunec.ir.group import Axes, Branch, Group
-from prunec.passes import drop, macs
+from prunec.passes import drop, liveness, macs
 from prunec.passes.costfunction import CostFunction
+from prunec.passes.liveness import Liveness
+from prunec.passes.monomials import evaluate, folded, undominated
 from prunec.passes.polynomial import Monomials, Polynomial, add, multiply
 from prunec.passes.sizes import Sizes
 
-Metric = Literal["macs", "params", "weights", "activations", "memory", "channels"]
-"""What can be bounded (`Costs` says what each counts), apart from the latency on a device."""
+Sum: TypeAlias = Literal["macs", "params", "weights", "channels"]
+Metric: TypeAlias = Sum | Literal["activations", "memory"]
+"""What can be bounded, apart from the latency on a device."""
+Scope: TypeAlias = frozenset[str] | None
+"""Module paths, and all below them; None is the whole model."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is in the weights file: the names of its tensors, and the most bytes of its header."""
+
+    names: frozenset[str]
+    header: int
 
 
 @dataclass(frozen=True)
 class Term:
-    """The cost of one node (MACs) or one parameter, and the module paths that it belongs to."""
+    """The cost of one node (MACs), tensor or group, and the module paths that it belongs to."""
 
     name: str
-    metric: Metric
+    metric: Sum
     owners: frozenset[str]
     monomials: Monomials
 
@@ -42,34 +66,42 @@ class Term:
 class Costs:
     """What a model costs, term by term. ``sizes`` are the full widths of the atoms that occur.
 
-    ``branches`` are those of ``graph`` that may go, by the atoms of their blocks and layers.
+    ``branches`` are those of ``graph`` that may go, by the atoms of their blocks and layers;
+    ``alive`` says what is alive in a forward of it, or of what is left of it; ``header`` are the
+    bytes of the weights file that belong to no tensor.
     """
 
     terms: tuple[Term, ...]
     sizes: Mapping[int, int]
     graph: Graph | None = None
     branches: Mapping[int, tuple[Branch, ...]] = field(default_factory=dict)
-    _compiled: dict[tuple[Metric, frozenset[str] | None], tuple[CostFunction, ...]] = field(
+    alive: Callable[[Graph | None], Liveness] | None = None
+    header: int = 0
+    _compiled: dict[tuple[Metric, Scope], tuple[CostFunction, ...]] = field(
         default_factory=dict, init=False, repr=False
     )
 
     def functions(
-        self, metric: Metric, scope: frozenset[str] | None = None
+        self, metric: Metric, scope: Scope = None, *, above: int = -1
     ) -> tuple[Monomials, ...]:
         """Sums of products of atoms; the cost is the largest of them. At least one.
 
-        With ``scope``, only what the modules at these paths, and all below them, compute or own.
+        Those that are at most ``above`` at full widths may be left out.
         """
-        found = add(
-            *(
-                term.monomials
-                for term in self.terms
-                if term.metric == metric and (scope is None or _within(term.owners, scope))
-            )
-        )
-        return (found,)
+        match metric:
+            case "macs" | "params" | "weights" | "channels":
+                return (self._sum(metric, scope),)
+            case "activations":
+                return self._peaks(self.graph, scope, above) or ({},)
+            case "memory":
+                weights = self._sum("weights", scope)
+                room = above - evaluate(weights, self.sizes)
+                peaks = self._peaks(self.graph, scope, room) or ({},)
+                return tuple(add(weights, peak) for peak in peaks)
+            case _:
+                assert_never(metric)
 
-    def atoms(self, metric: Metric, scope: frozenset[str] | None = None) -> frozenset[int]:
+    def atoms(self, metric: Metric, scope: Scope = None) -> frozenset[int]:
         """The atoms that a cost depends on."""
         sums = self.functions(metric, scope)
         return frozenset(atom for each in sums for monomial in each for atom in monomial)
@@ -78,29 +110,30 @@ class Costs:
         self,
         metric: Metric,
         unknowns: Sequence[int],
-        scope: frozenset[str] | None = None,
+        scope: Scope = None,
+        *,
+        above: int = -1,
         times: int = 1,
     ) -> tuple[CostFunction, ...]:
         """The cost, ``times`` a factor, as functions of the widths of some atoms, all others full.
 
-        The cost is the largest of them.
+        The cost is the largest of them; ``above`` as in `functions`.
         """
         factor: Monomials = {(): times}
+        sums = self.functions(metric, scope, above=above)
+        if len(sums) > 1:
+            free = frozenset(unknowns)
+            sums = undominated(folded(each, self.sizes, free) for each in sums)
         return tuple(
-            Polynomial.compile(multiply(each, factor), unknowns, self.sizes)
-            for each in self.functions(metric, scope)
+            Polynomial.compile(multiply(each, factor), unknowns, self.sizes) for each in sums
         )
 
     def total(
-        self,
-        metric: Metric,
-        widths: Mapping[int, int] | None = None,
-        scope: frozenset[str] | None = None,
+        self, metric: Metric, widths: Mapping[int, int] | None = None, scope: Scope = None
     ) -> int:
         """The exact cost with ``widths`` (atom id -> kept channels, absent: all).
 
-        What several blocks share, and nothing else needs, counts even if all of them go: see
-        `remaining`.
+        With blocks gone it is an upper bound: see `remaining`.
         """
         found = self._compiled.get((metric, scope))
         if found is None:
@@ -110,22 +143,41 @@ class Costs:
         x = np.array([kept[a] for a in self.sizes], dtype=np.int64)
         return max(each.value(x) for each in found)
 
-    def remaining(
-        self, metric: Metric, widths: Mapping[int, int], scope: frozenset[str] | None = None
-    ) -> int:
-        """The exact cost, without what nothing needs any more once several blocks are gone."""
+    def remaining(self, metric: Metric, widths: Mapping[int, int], scope: Scope = None) -> int:
+        """The exact cost, without what nothing needs any more once blocks are gone.
+
+        What several blocks share, and nothing else needs, costs as long as one of them stays.
+        """
         gone = [found for atom, found in self.branches.items() if widths.get(atom) == 0]
-        if len(gone) < 2 or self.graph is None or metric == "params":
+        if not gone or self.graph is None:
             return self.total(metric, widths, scope)
-        left = drop.run(self.graph, chain.from_iterable(gone)).node
-        needed = tuple(t for t in self.terms if t.metric == metric and t.name in left)
-        return Costs(needed, self.sizes).total(metric, widths, scope)
+        left = drop.run(self.graph, chain.from_iterable(gone))
+        needed = tuple(t for t in self.terms if t.metric != "macs" or t.name in left.node)
+        rest = Costs(needed, self.sizes, left, alive=self.alive, header=self.header)
+        return rest.total(metric, widths, scope)
+
+    def _sum(self, metric: Sum, scope: Scope) -> Monomials:
+        terms = (t for t in self.terms if t.metric == metric and _within(scope, t.owners))
+        header = self.header if metric == "weights" and scope is None else 0
+        return add(*(t.monomials for t in terms), {(): header} if header else {})
+
+    def _peaks(self, graph: Graph | None, scope: Scope, above: int) -> tuple[Monomials, ...]:
+        if self.alive is None:
+            raise InternalError("costs without a liveness have no activations")
+        inside = None if scope is None else partial(_within, scope)
+        return self.alive(graph).peaks(inside, above=above, atoms=self.sizes)
 
 
-def run(graph: Graph, axes: Axes, blocks: Sequence[Group] = ()) -> Costs:
-    """The costs of a graph whose axes are solved, and of which ``blocks`` (or layers) may
-    go."""
+def run(
+    graph: Graph, axes: Axes, chosen: Sequence[Group] = (), stored: Stored | None = None
+) -> Costs:
+    """The costs of a graph whose axes are solved, and of which ``chosen`` groups may lose channels,
+    blocks or layers among them.
+
+    ``stored`` is what the weights file holds; None: every tensor, and no header.
+    """
     sizes = Sizes(graph, axes)
+    blocks = tuple(g for g in chosen if g.branches)
     nodes, weights = _stays_with(blocks)
     terms = [
         Term(
@@ -138,19 +190,37 @@ def run(graph: Graph, axes: Axes, blocks: Sequence[Group] = ()) -> Costs:
         if (found := macs.run(sizes, node))
     ]
     for weight in graph.weights:
-        if weight.kind == "parameter":
-            owners = frozenset(n.rpartition(".")[0] for n in (weight.name, *weight.ties))
-            found = multiply(*sizes.weight(weight), *weights[weight.name])
-            terms.append(Term(weight.name, "params", owners, found))
-    sizes.free.update((block.atom.id, block.size) for block in blocks)
+        found = multiply(*sizes.weight(weight), *weights[weight.name])
+        terms += _of_weight(weight, found, stored)
+    for group in chosen:
+        if not group.branches:
+            makers = group.producers or tuple(p.weight.rpartition(".")[0] for p in group.places)
+            terms.append(Term(group.name, "channels", frozenset(makers), {(group.atom.id,): 1}))
+    free = {**sizes.free, **{group.atom.id: group.size for group in chosen}}
     used = {atom for term in terms for monomial in term.monomials for atom in monomial}
-    branches = {b.atom.id: b.branches for b in blocks}
+
+    whole = cache(lambda: liveness.run(graph, axes, blocks))
+
+    def alive(left: Graph | None) -> Liveness:
+        return whole() if left is graph or left is None else liveness.run(left, axes)
+
     return Costs(
         tuple(terms),
-        {a: n for a, n in sorted(sizes.free.items()) if a in used},
+        {a: n for a, n in sorted(free.items()) if a in used},
         graph,
-        branches,
+        {b.atom.id: b.branches for b in blocks},
+        alive,
+        stored.header if stored else 0,
     )
+
+
+def _of_weight(weight: Weight, size: Monomials, stored: Stored | None) -> Iterator[Term]:
+    owners = frozenset(n.rpartition(".")[0] for n in (weight.name, *weight.ties))
+    if weight.kind == "parameter":
+        yield Term(weight.name, "params", owners, size)
+    if stored is None or weight.name in stored.names:
+        each: Monomials = {(): getattr(torch, weight.type.dtype).itemsize}
+        yield Term(weight.name, "weights", owners, multiply(size, each))
 
 
 def _stays_with(
@@ -168,7 +238,7 @@ def _stays_with(
     return nodes, weights
 
 
-def _within(owners: frozenset[str], scope: frozenset[str]) -> bool:
-    return any(
+def _within(scope: Scope, owners: frozenset[str]) -> bool:
+    return scope is None or any(
         path == root or not root or path.startswith(f"{root}.") for path in owners for root in scope
     )

@@ -43,6 +43,19 @@ class Sizes:
             case _:
                 raise InternalError(f"no axes for the argument {argument}")
 
+    def tensors(self, name: str) -> Iterator[tuple[TensorType, Shape]]:
+        """The type and the sizes of every tensor in a value."""
+        return self._tensors(name, self.graph.types[name], self.axes.values.get(name))
+
+    def _tensors(self, name: str, kind: Type, dims: object) -> Iterator[tuple[TensorType, Shape]]:
+        if isinstance(kind, TensorType):
+            yield kind, tuple(self.size(axis) for axis in _dims(name, dims))
+        elif isinstance(kind, tuple):
+            if not isinstance(dims, tuple) or len(dims) != len(kind):
+                raise InternalError(f"the value {name} has no axes for {len(kind)} items: {dims}")
+            for item, inner in zip(kind, dims, strict=True):
+                yield from self._tensors(name, item, inner)
+
     def weight(self, weight: Weight) -> Shape:
         """A weight that no operator reads has no axes, and always its full shape."""
         found = self.axes.weights.get(weight.name)
@@ -75,13 +88,7 @@ def _dims(name: str, found: object) -> tuple[Axis, ...]:
 
 def _samples(graph: Graph, axes: Axes) -> Iterator[tuple[int, int]]:
     """The atoms that count samples, with their size when the batch size is one."""
-    batch = _batch(graph)
-    sizes = {
-        symbol: 1 if symbol in batch else size
-        for node in graph.inputs
-        for symbol, size in zip(node.type.symbols, node.type.shape, strict=True)
-        if symbol is not None
-    }
+    batch, sizes = _batch(graph), _symbols(graph)
     for name, kind in graph.types.items():
         for symbol, axis in _dynamic(kind, axes.values.get(name, ())):
             expression = ast.parse(symbol, mode="eval").body
@@ -89,6 +96,31 @@ def _samples(graph: Graph, axes: Axes) -> Iterator[tuple[int, int]]:
                 continue
             if isinstance(axis, Atom) and (size := _evaluate(expression, sizes)) is not None:
                 yield axis.id, size
+
+
+def of_one_sample(graph: Graph) -> Callable[[TensorType], tuple[int, ...]]:
+    """The shape of a value of the graph when the batch size is one, by its type."""
+    sizes = _symbols(graph)
+
+    def shape(kind: TensorType) -> tuple[int, ...]:
+        found = []
+        for symbol, size in zip(kind.symbols, kind.shape, strict=True):
+            one = symbol and _evaluate(ast.parse(symbol, mode="eval").body, sizes)
+            found.append(one if isinstance(one, int) else size)
+        return tuple(found)
+
+    return shape
+
+
+def _symbols(graph: Graph) -> dict[str, int]:
+    """The dynamic sizes of the inputs: one for the batch size, else as in the example."""
+    batch = _batch(graph)
+    return {
+        symbol: 1 if symbol in batch else size
+        for node in graph.inputs
+        for symbol, size in zip(node.type.symbols, node.type.shape, strict=True)
+        if symbol is not None
+    }
 
 
 def _batch(graph: Graph) -> frozenset[str]:

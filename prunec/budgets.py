@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from prunec.diagnostics import InternalError
+from prunec.emit import footprint
+from prunec.ir.axis import atoms
 from prunec.ir.plan import Ranking
 from prunec.passes import cost
 from prunec.passes.allocate import Budget, Problem
-from prunec.passes.cost import Costs
+from prunec.passes.cost import Costs, Stored
 from prunec.selection import Selection
 from prunec.spec import Metric, Spec, Target, select, text
 from prunec.spec.suggest import Modules
@@ -20,7 +22,7 @@ def problem(
 ) -> Problem:
     """What the allocator is asked. Shares of a target are of what the dense model costs."""
     blocks = tuple(g for g in chosen.claimed if g.branches)
-    costs = cost.run(model.traced.graph, model.axes, blocks)
+    costs = cost.run(model.traced.graph, model.axes, chosen.claimed, _stored(model, chosen))
     modules = tuple((m.path, m.cls) for m in model.traced.graph.modules)
     budgets = tuple(_budget(target, costs, modules) for target in spec.targets)
     return Problem(
@@ -37,12 +39,24 @@ def problem(
 def _counted(metric: Metric) -> cost.Metric:
     """The cost that a target of a metric bounds."""
     match metric:
-        case "macs" | "params":
-            return metric
         case "sparsity":
             return "params"
-        case _:
+        case "latency":
             raise InternalError(f"nothing counts the metric `{metric}`")
+        case _:
+            return metric
+
+
+def _stored(model: Understood, chosen: Selection) -> Stored:
+    """What the weights file will hold."""
+    graph, selected = model.traced.graph, {g.atom.id for g in chosen.groups}
+    varying = [
+        name
+        for name, dims in model.axes.weights.items()
+        if any(atom.id in selected for axis in dims for atom in atoms(axis))
+    ]
+    names = footprint.names(graph, model.traced.weights, varying)
+    return Stored(names, footprint.header(graph, names))
 
 
 def _budget(target: Target, costs: Costs, modules: Modules) -> Budget:

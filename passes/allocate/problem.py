@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from prunec.diagnostics import Diagnostic, InternalError, Place, PruneError, Span
+from prunec.ir import units
 from prunec.ir.group import Group
 from prunec.ir.plan import Cost, Ranking
+from prunec.ir.units import show as amount
 from prunec.passes.allocate import conflict
 from prunec.passes.allocate.conflict import Limit, Widths
 from prunec.passes.cost import Costs, Metric
@@ -73,32 +75,25 @@ class Problem:
         return self.costs.total(budget.metric, self._by_atom(widths or {}), budget.scope)
 
     def report(self, widths: Mapping[str, int]) -> tuple[Cost, ...]:
-        """Dense and slim MACs and parameters of the whole model, then every budget in a scope."""
-        whole: tuple[Metric, ...] = ("macs", "params")
-        bounds = {
-            m: [b.bound for b in self.budgets if b.metric == m and not b.scope] for m in whole
-        }
+        """Dense and slim costs: MACs and parameters of the whole model, every other metric that it
+        has a budget of, then every budget in a scope.
+        """
+        bounds: dict[Metric, list[int]] = {"macs": [], "params": []}
+        for budget in self.budgets:
+            if not budget.scope:
+                bounds.setdefault(budget.metric, []).append(budget.bound)
+        asked = [(metric, None, None, min(found, default=None)) for metric, found in bounds.items()]
+        scoped = [(b.metric, b.scope, b.where or b.text, b.bound) for b in self.budgets if b.scope]
         atoms = self._by_atom(widths)
-        found = [
+        return tuple(
             Cost(
                 metric,
-                None,
-                self.costs.total(metric),
-                self.costs.remaining(metric, atoms),
-                min(bounds[metric], default=None),
+                where,
+                self.costs.total(metric, scope=scope),
+                self.costs.remaining(metric, atoms, scope),
+                bound,
             )
-            for metric in whole
-        ]
-        return tuple(found) + tuple(
-            Cost(
-                b.metric,
-                b.where or b.text,
-                self.cost(b),
-                self.costs.remaining(b.metric, atoms, b.scope),
-                b.bound,
-            )
-            for b in self.budgets
-            if b.scope
+            for metric, scope, where, bound in (*asked, *scoped)
         )
 
     def _by_atom(self, widths: Mapping[str, int]) -> dict[int, int]:
@@ -136,17 +131,12 @@ def check(problem: Problem) -> tuple[str, ...]:
     met = [b for b in problem.budgets if dense[b] <= b.bound]
     fixed = [g for g in problem.groups if g.name in problem.rankings and g.size == least[g.name]]
     return (
-        *(f"`{b.text}` already holds in the dense model ({amount(dense[b])})" for b in met),
+        *(
+            f"`{b.text}` already holds in the dense model ({amount(dense[b], b.metric)})"
+            for b in met
+        ),
         *(f"{g.name} keeps all {g.size}: no smaller width is allowed" for g in fixed),
     )
-
-
-def amount(number: int) -> str:
-    """A count for people, four digits at most: 212430 is ``212.4K``."""
-    for unit, scale in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("K", 10**3)):
-        if number >= scale:
-            return f"{number / scale:.4g}{unit}"
-    return str(number)
 
 
 def _unreachable(problem: Problem, budget: Budget) -> tuple[Diagnostic, ...]:
@@ -157,9 +147,9 @@ def _unreachable(problem: Problem, budget: Budget) -> tuple[Diagnostic, ...]:
         return problem.cost(budget, conflict.least(free, limits))
 
     reachable = problem.cost(budget, {g.name: problem.allowed(g)[0] for g in problem.groups})
-    asked, found = _apart(budget.bound, reachable), _apart(reachable, budget.bound)
+    asked, found = _apart(budget, budget.bound, reachable), _apart(budget, reachable, budget.bound)
     message = f"target `{budget.text}` cannot be reached: at least {found}, asked {asked}"
-    label = f"{asked}, of the dense model's {amount(problem.cost(budget))}"
+    label = f"{asked}, of the dense model's {amount(problem.cost(budget), budget.metric)}"
     told = Diagnostic("P0601", message, span=budget.span, label=label)
     return tuple(
         _conflict(told, budget, lines, cost, help_=f"ask for no less than {found}")
@@ -178,11 +168,13 @@ def _conflict(
     help_: str,
 ) -> Diagnostic:
     """What lines rule out together, each with what it alone leaves."""
-    alone = [f"alone leaves at least {_apart(cost([line]), budget.bound)}" for line in lines]
+    alone = [
+        f"alone leaves at least {_apart(budget, cost([line]), budget.bound)}" for line in lines
+    ]
     pairs = list(zip(lines, alone, strict=True))
     notes = [f"`{line.text}` {label}" for line, label in pairs if line.span is None]
     if len(lines) > 1:
-        together = _apart(cost(lines), budget.bound)
+        together = _apart(budget, cost(lines), budget.bound)
         notes.append(f"these {len(lines)} lines together leave at least {together}")
     which = "any of these lines" if len(lines) > 1 else "this line"
     return replace(
@@ -210,25 +202,28 @@ def _beyond(told: Diagnostic, budget: Budget, problem: Problem) -> Diagnostic:
     what = "one channel in every selected group" + "".join(
         f", no selected {kind}" for kind in without
     )
-    notes = [f"dense: {amount(problem.cost(budget))}; {what}: {amount(bare)}"]
+    dense = amount(problem.cost(budget), budget.metric)
+    notes = [f"dense: {dense}; {what}: {amount(bare, budget.metric)}"]
     if fixed:
         more = f" and {len(fixed) - 4} more" if len(fixed) > 4 else ""
         notes.append(f"free, but not selected: {', '.join(fixed[:4])}{more}")
-    label = f"at least {_apart(reachable, budget.bound)}"
+    label = f"at least {_apart(budget, reachable, budget.bound)}"
     return replace(told, label=label, notes=tuple(notes), help=help_)
 
 
-def _apart(number: int, other: int) -> str:
+def _apart(budget: Budget, number: int, other: int) -> str:
     """A number, written out where it would look like the other one."""
-    return amount(number) if amount(number) != amount(other) else f"{number:_}"
+    short, long = (amount(n, budget.metric) for n in (number, other))
+    return short if short != long else units.exact(number, budget.metric)
 
 
 def _already_met(budget: Budget, dense: int) -> Diagnostic:
+    now, asked = amount(dense, budget.metric), amount(budget.bound, budget.metric)
     return Diagnostic(
         "P0602",
-        f"target `{budget.text}` is already met: {amount(dense)}, asked {amount(budget.bound)}",
+        f"target `{budget.text}` is already met: {now}, asked {asked}",
         span=budget.span,
-        label=f"the dense model has {amount(dense)}",
+        label=f"the dense model has {now}",
         help="there is nothing to prune: ask for less than the model costs now",
     )
 

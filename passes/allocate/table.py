@@ -57,7 +57,9 @@ class Table:
         rows = [
             (cost, b.bound or 1)
             for b in binding
-            for cost in costs.compiled(b.metric, unknowns, b.scope, times=1 if b.bound else 2)
+            for cost in costs.compiled(
+                b.metric, unknowns, b.scope, above=b.bound, times=1 if b.bound else 2
+            )
         ]
         full = np.array([g.size for g in groups], dtype=np.int64)
         rows = [(cost, bound) for cost, bound in rows if cost.value(full) > bound]

@@ -32,13 +32,13 @@ def literals(graph: Graph, values: Mapping[str, Tensor]) -> dict[str, Expr]:
     for weight in graph.weights:
         if not weight.persistent and weight.kind != "parameter" and weight.name in values:
             shown = _literal(values[weight.name])
-            alike.setdefault(_home(graph, weight), set()).add(None if shown is None else shown.text)
+            alike.setdefault(home(graph, weight), set()).add(None if shown is None else shown.text)
             if shown is not None:
                 found[weight.name] = shown
-    return {n: e for n, e in found.items() if len(alike[_home(graph, graph.weight[n])]) == 1}
+    return {n: e for n, e in found.items() if len(alike[home(graph, graph.weight[n])]) == 1}
 
 
-def _home(graph: Graph, weight: Weight) -> object:
+def home(graph: Graph, weight: Weight) -> object:
     """The class that holds a buffer, without the number that tells it from its kin."""
     path, _, local = weight.name.rpartition(".")
     if weight.kind != "buffer" or path not in graph.module:

@@ -11,12 +11,11 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from prunec.ir import units
 from prunec.ir.group import Group
 from prunec.ir.plan import Cost
 from prunec.report.analysis import Analysis
 from prunec.report.data import Check, Report, Width
-
-UNITS = (("T", 10**12), ("G", 10**9), ("M", 10**6), ("K", 10**3))
 
 
 def text(*parts: RenderableType, width: int = 100) -> str:
@@ -54,9 +53,10 @@ def costs(found: Sequence[Cost]) -> Table:
     for cost in found:
         name = f"{cost.metric} in {cost.scope}" if cost.scope else cost.metric
         share = f"{cost.slim / cost.dense:.1%}" if cost.dense else ""
-        bound = "" if cost.bound is None else f"<= {count(cost.bound)}"
+        bound = "" if cost.bound is None else f"<= {units.show(cost.bound, cost.metric)}"
         style = None if cost.holds else "red"
-        table.add_row(Text(name), count(cost.dense), count(cost.slim), share, bound, style=style)
+        dense, slim = units.show(cost.dense, cost.metric), units.show(cost.slim, cost.metric)
+        table.add_row(Text(name), dense, slim, share, bound, style=style)
     return table
 
 
@@ -96,7 +96,7 @@ def blocks(found: Analysis) -> Table:
     """Every residual branch that can be removed whole, with the parameters that go with it."""
     table = plain("block", parameters="right")
     for group in found.blocks:
-        table.add_row(Text(group.name), count(_parameters(found, group)))
+        table.add_row(Text(group.name), units.show(_parameters(found, group)))
     return table
 
 
@@ -105,7 +105,7 @@ def layers(found: Analysis) -> Table:
     table = plain("layer", branches="right", parameters="right")
     for group in found.layers:
         branches = str(len(group.branches))
-        table.add_row(Text(group.name), branches, count(_parameters(found, group)))
+        table.add_row(Text(group.name), branches, units.show(_parameters(found, group)))
     return table
 
 
@@ -139,7 +139,7 @@ def operators(found: Analysis) -> Table:
     table = plain("operator", parameters="right", line="left", why="left")
     for each in (*found.unknown, *found.probed):
         line = Text(each.line or "")
-        table.add_row(Text(each.op), count(each.parameters), line, Text(each.reason))
+        table.add_row(Text(each.op), units.show(each.parameters), line, Text(each.reason))
     return table
 
 
@@ -149,14 +149,6 @@ def semantics(group: Group) -> str:
         return "exact"
     more = f" and {len(group.mixing) - 2} more" if len(group.mixing) > 2 else ""
     return f"mixed by {', '.join(group.mixing[:2])}{more}"
-
-
-def count(number: int) -> str:
-    """A count with a unit, four digits at most: 212430 is ``212.4K``."""
-    for unit, scale in UNITS:
-        if number >= scale:
-            return f"{number / scale:.4g}{unit}"
-    return str(number)
 
 
 def plain(first: str, /, **columns: str) -> Table:

@@ -11,7 +11,7 @@ from prunec.diagnostics import InternalError, PruneError, Source, Span
 from prunec.ir.axis import Atom
 from prunec.ir.group import Group
 from prunec.ir.plan import Ranking
-from prunec.passes.allocate.problem import Budget, Problem, allowed_widths, amount, check
+from prunec.passes.allocate.problem import Budget, Problem, allowed_widths, check
 from prunec.passes.cost import Costs, Term
 
 SOURCE = Source("net.prune", "target macs <= 10\ntarget params <= 50\n")
@@ -134,10 +134,3 @@ def test_widths_that_break_the_contract_are_a_defect() -> None:
     problem = replace(two_layers(), widths={"a": (0, 8)})
     with pytest.raises(InternalError, match="illegal widths"):
         problem.allowed(problem.groups[0])
-
-
-@pytest.mark.parametrize(
-    ("number", "text"), [(0, "0"), (999, "999"), (212_430, "212.4K"), (3 * 10**9, "3G")]
-)
-def test_amounts_are_short(number: int, text: str) -> None:
-    assert amount(number) == text
