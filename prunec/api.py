@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from prunec import driver, prepare, proof, understand
+from prunec import driver, output, prepare, proof, understand
 from prunec.driver import Compiled
 from prunec.ir.plan import Plan
 from prunec.prepare import Job, Memory, Subject
@@ -23,19 +23,24 @@ def plan(
     args: tuple[Any, ...] = (),
     kwargs: Mapping[str, Any] | None = None,
     calibrate: Iterable[object] | None = None,
+    out: str | Path | None = None,
 ) -> Plan:
-    """Decide what to remove; nothing is written.
+    """Decide what to remove.
 
     Args:
         spec: the path of a `.prune` file, or the text of one (``"target macs <= 50%"``).
         model, args, kwargs: a model in memory and an example of its inputs, in place of the `model`
             statement.
         calibrate: batches, in place of the `data calibrate` statement.
+        out: a file to write the plan to, which `compile` takes; None writes nothing.
 
     Raises:
         PruneError: whatever the user can mend.
     """
-    return driver.plan(_job(spec, model, args, kwargs, calibrate=calibrate)).plan
+    planned = driver.plan(_job(spec, model, args, kwargs, calibrate=calibrate))
+    if out is not None:
+        output.write(Path(out), planned.file())
+    return planned.plan
 
 
 def compile(
@@ -46,6 +51,7 @@ def compile(
     kwargs: Mapping[str, Any] | None = None,
     calibrate: Iterable[object] | None = None,
     evaluate: Iterable[object] | None = None,
+    plan: str | Path | Plan | None = None,
     out: str | Path | None = None,
     check: bool = True,
 ) -> Compiled:
@@ -54,6 +60,10 @@ def compile(
     Args:
         spec, model, args, kwargs, calibrate: as of `plan`. The model is left as it was.
         evaluate: batches with labels, in place of the `data evaluate` statement.
+        plan: a plan, or the file of one, that says what goes: nothing is scored or solved. A file
+            is refused (P0640) if the spec, the model or the data are others than it was made from;
+            a plan in memory does not know what it was made from, and must only fit the model and
+            hold the budgets.
         out: the folder, in place of the one after `emit ... to`; a folder of an earlier compile is
             replaced.
         check: prove the output against the original.
@@ -61,10 +71,10 @@ def compile(
     Raises:
         PruneError: whatever the user can mend; nothing is written then.
     """
+    given = Path(plan) if isinstance(plan, str) else plan
     folder = None if out is None else Path(out)
-    job = _job(
-        spec, model, args, kwargs, calibrate=calibrate, evaluate=evaluate, out=folder, check=check
-    )
+    rest = {"calibrate": calibrate, "evaluate": evaluate, "plan": given}
+    job = _job(spec, model, args, kwargs, out=folder, check=check, **rest)
     return driver.compile(job)
 
 

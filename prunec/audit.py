@@ -7,12 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from prunec import budgets, lock, prepare, selection, understand, vocabulary
 from prunec.check import artifact
 from prunec.diagnostics import Diagnostic, PruneError
-from prunec.ir.plan import Ranking
 from prunec.passes.allocate import problem
 from prunec.prepare import Job
 from prunec.selection import Selection
@@ -42,20 +39,7 @@ def run(job: Job, folder: Path | None) -> tuple[Diagnostic, ...]:
 
 def _reachable(job: Job, model: Understood, chosen: Selection) -> None:
     """Refuse targets that even the smallest widths do not meet, and those that are met already."""
-    rankings = {g.name: _any_order(g.size) for g in chosen.groups}
-    problem.check(budgets.problem(job.spec, model, chosen, rankings))
-
-
-def _any_order(size: int) -> Ranking:
-    """A ranking that says nothing: which channels go is not asked here."""
-    return Ranking(np.arange(size), np.zeros(size + 1))
-
-
-CHANGED = {
-    "spec": "the text of the spec",
-    "graph": "what the model computes",
-    "weights": "the weights of the model",
-}
+    problem.check(budgets.problem(job.spec, model, chosen, budgets.unranked(chosen)))
 
 
 def _artifact(job: Job, model: Understood, folder: Path) -> Iterator[Diagnostic]:
@@ -67,7 +51,9 @@ def _artifact(job: Job, model: Understood, folder: Path) -> Iterator[Diagnostic]
         return
     now = lock.inputs(job.spec.source.text, model.traced.graph, model.traced.weights)
     changed = [
-        CHANGED[name] for name, hash in now.as_dict().items() if held["inputs"].get(name) != hash
+        lock.CHANGED[name]
+        for name, hash in now.as_dict().items()
+        if held["inputs"].get(name) != hash
     ]
     if changed:
         yield Diagnostic(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from prunec.diagnostics import InternalError
 from prunec.emit import footprint
 from prunec.ir.axis import atoms
@@ -34,6 +36,11 @@ def problem(
         limits=chosen.limits(),
         free=chosen.free(),
     )
+
+
+def unranked(chosen: Selection) -> dict[str, Ranking]:
+    """Rankings that say nothing, where it is not asked which channels go."""
+    return {g.name: Ranking(np.arange(g.size), np.zeros(g.size + 1)) for g in chosen.groups}
 
 
 def _counted(metric: Metric) -> cost.Metric:

@@ -7,7 +7,6 @@ it is enough to say later whether a folder still holds what a spec, a model and 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import re
@@ -21,23 +20,34 @@ from torch import Tensor
 
 from prunec import __version__
 from prunec.diagnostics import Diagnostic, PruneError
+from prunec.hashing import digest, tensors
 from prunec.ir.graph import Graph
 from prunec.ir.plan import Plan
 from prunec.report.data import cost_dict
 
 NAME = "slim.lock.json"
 VERSION = 1
+CHANGED = {
+    "spec": "the text of the spec",
+    "graph": "what the model computes",
+    "weights": "the weights of the model",
+    "data": "the calibration data",
+    "profile": "the device profile",
+}
+"""What users call the inputs."""
 NUMBERS = re.compile(r"\[\n([-\d,\s]+)\]")
 
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="SHA-256, in hexadecimal")]
 
 
-class _Part(BaseModel):
+class Section(BaseModel):
+    """A part of a file: what it does not know is refused."""
+
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
-class Versions(_Part):
+class Versions(Section):
     """What the artefact was made with."""
 
     prunec: str
@@ -45,7 +55,7 @@ class Versions(_Part):
     torch: str
 
 
-class Made(_Part):
+class Made(Section):
     """Hashes of all that decides the output, versions aside."""
 
     spec: Digest
@@ -53,7 +63,7 @@ class Made(_Part):
     weights: Digest
 
 
-class Kept(_Part):
+class Kept(Section):
     """What the compiler decided."""
 
     solver: str
@@ -61,7 +71,7 @@ class Kept(_Part):
     """The indices that stay, by group."""
 
 
-class Cost(_Part):
+class Cost(Section):
     """A cost before and after."""
 
     metric: str
@@ -74,7 +84,7 @@ class Cost(_Part):
     holds: bool
 
 
-class Lock(_Part):
+class Lock(Section):
     """``slim.lock.json``: what a compiled model was made from and what it consists of."""
 
     model_config = ConfigDict(title="prunec lock")
@@ -113,7 +123,7 @@ class Inputs:
 
 def inputs(text: str, graph: Graph, weights: Mapping[str, Tensor]) -> Inputs:
     """The hashes of a spec's text, a traced graph and its weights by name."""
-    return Inputs(digest(text.encode()), digest(str(graph).encode()), _weights(weights))
+    return Inputs(digest(text.encode()), digest(str(graph).encode()), tensors(weights))
 
 
 def write(
@@ -140,7 +150,12 @@ def write(
         "files": {name: digest(data) for name, data in files.items()},
         **({"renumbered": dict(renumbered)} if renumbered else {}),
     }
-    text = json.dumps(lock, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return dump(lock)
+
+
+def dump(value: Mapping[str, Any]) -> bytes:
+    """JSON that is the same for the same value, and lists of numbers on one line each."""
+    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return (_one_line_lists(text) + "\n").encode()
 
 
@@ -168,20 +183,6 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": str(torch.__version__).partition("+")[0],
     }
-
-
-def digest(data: bytes) -> str:
-    """SHA-256, in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def _weights(weights: Mapping[str, Tensor]) -> str:
-    total = hashlib.sha256()
-    for name in sorted(weights):
-        tensor = weights[name].detach().cpu().contiguous()
-        total.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()
 
 
 def _one_line_lists(text: str) -> str:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from prunec import budgets, part, prepare, selection, understand, vocabulary, weights
+from prunec import (
+    apply,
+    budgets,
+    part,
+    planfile,
+    prepare,
+    selection,
+    understand,
+    vocabulary,
+    weights,
+)
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.axis import Mask
 from prunec.ir.plan import Plan, Ranking
@@ -12,6 +23,7 @@ from prunec.passes import allocate, score
 from prunec.passes.allocate import Problem
 from prunec.passes.batches import Batch, collate
 from prunec.passes.score import Context
+from prunec.planfile import Inputs
 from prunec.prepare import Job, Subject
 from prunec.selection import Selection
 from prunec.spec import Spec
@@ -40,6 +52,17 @@ class Planned:
         return (*known, *self.selection.warnings, *ids, *notes)
 
     @property
+    def inputs(self) -> Inputs:
+        """The hashes of all that decides the plan."""
+        text, traced = self.job.spec.source.text, self.model.traced
+        batches = self.batches if self.job.spec.plans_by_data else ()
+        return planfile.inputs(text, traced.graph, traced.weights, batches)
+
+    def file(self) -> bytes:
+        """The plan as a file."""
+        return planfile.write(self.inputs, self.job.spec.solve, self.plan, self.problem)
+
+    @property
     def renumbered(self) -> dict[str, Mask]:
         """Inputs whose integers are renumbered, with those that are kept."""
         return vocabulary.kept(self.model.axes, self.model.groups, self.plan)
@@ -53,6 +76,9 @@ def run(job: Job, subject: Subject) -> Planned:
     model = understand.run(subject, job.stage, renumber=job.spec.renumbers)
     chosen = selection.run(job.spec, model.analysis)
     batches = _calibration(job, model)
+    if job.plan is not None:
+        problem = budgets.problem(job.spec, model, chosen, budgets.unranked(chosen))
+        return _applied(Planned(job, model, chosen, batches, problem, Plan({})), job.plan)
     rankings = _rankings(job, model, chosen, batches)
     problem = budgets.problem(job.spec, model, chosen, rankings)
     job.stage("allocating")
@@ -60,9 +86,22 @@ def run(job: Job, subject: Subject) -> Planned:
     return Planned(job, model, chosen, batches, problem, found)
 
 
+def _applied(asked: Planned, given: Plan | Path) -> Planned:
+    """With the caller's plan, or the plan of a file, in place of one that is solved for."""
+    asked.job.stage("checking the plan")
+    if isinstance(given, Plan):
+        return replace(asked, plan=apply.run(given, asked.problem, "in memory"))
+    held = planfile.load(given)
+    planfile.check_inputs(held, asked.inputs, str(given))
+    return replace(asked, plan=apply.run(held, asked.problem, str(given)))
+
+
 def _calibration(job: Job, model: Understood) -> tuple[Batch, ...]:
-    """The calibration batches, where a score, the solver or a repair looks at them."""
-    if not job.spec.needs_data:
+    """The calibration batches, where a score, the solver or a repair looks at them; only a repair
+    looks at them where the caller's plan says what goes.
+    """
+    needed = bool(job.spec.repair) if isinstance(job.plan, Plan) else job.spec.needs_data
+    if not needed:
         return ()
     job.stage("reading the calibration data")
     given = prepare.batches(job, job.spec.calibrate, job.calibrate)

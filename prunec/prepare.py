@@ -15,6 +15,7 @@ from torch import nn
 
 from prunec import factory, grammar, part, spec, weights
 from prunec.diagnostics import Diagnostic, PruneError, Source, Span
+from prunec.ir.plan import Plan
 from prunec.part import Whole
 from prunec.spec import Data, Input, Model, Spec
 
@@ -44,7 +45,7 @@ class Memory:
 @dataclass(frozen=True, eq=False)
 class Job:
     """One thing to do: a spec, the folder that its paths are relative to, and what the caller gives
-    beside it.
+    beside it. ``plan`` is one that was made before, or the file of one.
     """
 
     spec: Spec
@@ -52,6 +53,7 @@ class Job:
     memory: Memory | None = None
     calibrate: Iterable[object] | None = None
     evaluate: Iterable[object] | None = None
+    plan: Plan | Path | None = None
     out: Path | None = None
     check: bool = True
     stage: Stage = quiet

@@ -240,3 +240,20 @@ def test_what_nobody_expects(error: BaseException, code: int, said: str, capsys:
     err = capsys.readouterr().err
     assert said in err
     assert "Traceback" not in err
+
+
+# --- Plans ---------------------------------------------------------------------------------------
+
+
+def test_a_plan_is_written_and_applied(file: Path, capsys: Captured) -> None:
+    assert run("plan", file, "-o", "plan.json") == 0
+    assert "macs" in capsys.readouterr().out
+    assert run("compile", file, "--plan", "plan.json", "--out", "applied") == 0
+    assert run("compile", file, "--out", "solved") == 0
+    for solved in Path("solved").iterdir():
+        assert (Path("applied") / solved.name).read_bytes() == solved.read_bytes()
+    file.write_text(SPEC.replace("50%", "60%"))
+    capsys.readouterr()
+    assert run("compile", file, "--plan", "plan.json") == 1
+    assert "the text of the spec differs" in capsys.readouterr().err
+    assert not Path("out").exists()

@@ -62,6 +62,9 @@ def compile_(
     out: Annotated[
         Path | None, typer.Option(help="The folder to write, instead of the one after `emit`.")
     ] = None,
+    plan: Annotated[
+        Path | None, typer.Option(help="A plan to apply: nothing is scored, nothing solved.")
+    ] = None,
     check: Annotated[bool, typer.Option(help="Prove the output against the original.")] = True,
     form: Formatted = Format.text,
 ) -> int:
@@ -69,7 +72,7 @@ def compile_(
     from prunec import driver, prepare
 
     with console.stages() as stage:
-        job = prepare.from_file(file, out=out, check=check, stage=stage)
+        job = prepare.from_file(file, plan=plan, out=out, check=check, stage=stage)
         compiled = driver.compile(job)
     _results(compiled.report)
     if compiled.out is not None:
@@ -78,12 +81,20 @@ def compile_(
 
 
 @app.command()
-def plan(file: Spec, form: Formatted = Format.text) -> int:
-    """Say what would be removed, and what that costs; write nothing."""
-    from prunec import driver, prepare
+def plan(
+    file: Spec,
+    out: Annotated[
+        list[Path] | None, typer.Option("--out", "-o", help="A file to write the plan to.")
+    ] = None,
+    form: Formatted = Format.text,
+) -> int:
+    """Say what would be removed, and what that costs."""
+    from prunec import driver, output, prepare
 
     with console.stages() as stage:
         planned = driver.plan(prepare.from_file(file, stage=stage))
+    for path in out or ():
+        output.write(path, planned.file())
     _results(driver.report(planned))
     return 0
 

@@ -230,8 +230,13 @@ class Spec(Node):
     @property
     def needs_data(self) -> bool:
         """Whether a score, the solver or a repair looks at calibration data."""
+        return self.plans_by_data or bool(self.repair)
+
+    @property
+    def plans_by_data(self) -> bool:
+        """Whether calibration data decides what goes."""
         scores = any(p.chosen_score.needs_data for p in self.prunes)
-        return scores or self.solve.needs_data or bool(self.repair)
+        return scores or self.solve.needs_data
 
     @property
     def reads_weights(self) -> bool:
