@@ -132,17 +132,23 @@ def write(found: Inputs, solver: Solver, plan: Plan, problem: Problem) -> bytes:
     )
 
 
-def read(data: bytes, name: str) -> PlanFile:
-    """A plan file's content; ``name`` is what the user calls it.
+def load(path: Path) -> PlanFile:
+    """Read a plan file.
 
     Raises:
         PruneError: P0641 if it is no plan, P0642 if it is one of a later version.
     """
-    try:
-        found = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise _no_plan(name, f"it is not JSON: {error}") from error
-    if not isinstance(found, dict) or found.get("tool") != "prunec" or "plan_version" not in found:
+    return read(content(path), str(path))
+
+
+def read(data: bytes, name: str) -> PlanFile:
+    """A plan file's content; ``name`` is what the user calls it.
+
+    Raises:
+        PruneError: P0641, P0642.
+    """
+    found = parse(data, name)
+    if "plan_version" not in found:
         raise _no_plan(name, "it is not a plan of prunec's")
     version = found["plan_version"]
     if isinstance(version, int) and version > VERSION:
@@ -156,17 +162,23 @@ def read(data: bytes, name: str) -> PlanFile:
         raise _no_plan(name, f"`{place}`: {first['msg']}") from error
 
 
-def load(path: Path) -> PlanFile:
-    """Read a plan file.
-
-    Raises:
-        PruneError: P0641, P0642.
-    """
+def content(path: Path) -> bytes:
+    """The bytes of a file that should hold a plan (P0641)."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise _no_plan(str(path), error.strerror or str(error)) from error
-    return read(data, str(path))
+
+
+def parse(data: bytes, name: str) -> Mapping[str, Any]:
+    """The JSON of a file of prunec's (P0641)."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise _no_plan(name, f"it is not JSON: {error}") from error
+    if not isinstance(found, dict) or found.get("tool") != "prunec":
+        raise _no_plan(name, "it is not a plan of prunec's")
+    return found
 
 
 def check_inputs(held: PlanFile, now: Inputs, name: str) -> None:

@@ -257,3 +257,26 @@ def test_a_plan_is_written_and_applied(file: Path, capsys: Captured) -> None:
     assert run("compile", file, "--plan", "plan.json") == 1
     assert "the text of the spec differs" in capsys.readouterr().err
     assert not Path("out").exists()
+
+
+def test_diff(file: Path, capsys: Captured) -> None:
+    assert run("plan", file, "-o", "a.json") == 0
+    assert run("compile", file) == 0
+    capsys.readouterr()
+    assert run("diff", "a.json", "out/slim.lock.json") == 0
+    assert "hold the same plan" in capsys.readouterr().out
+    file.write_text(SPEC.replace("50%", "25%"))
+    assert run("plan", file, "-o", "b.json") == 0
+    capsys.readouterr()
+    assert run("diff", "a.json", "b.json") == 1
+    out = capsys.readouterr().out
+    assert "made from other inputs: the text of the spec" in out
+    assert "one 8 4 16 -4 4 0" in " ".join(out.split())
+    assert run("diff", "a.json", "b.json", "--format", "json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["equal"] is False
+    assert found["groups"] == [
+        {"name": "one", "size": 16, "a": 8, "b": 4, "only_a": 4, "only_b": 0}
+    ]
+    assert run("diff", "a.json", "absent.json") == 1
+    assert "P0641" in capsys.readouterr().err

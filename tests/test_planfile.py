@@ -78,7 +78,7 @@ def test_the_file_is_the_plan_with_what_it_was_made_from(file: Path) -> None:
     ]
     assert all(c["slim"] <= c["bound"] for c in found["costs"])
     assert found["inputs"]["data"] is None
-    lists = [line for line in file.read_text().splitlines() if line.strip().startswith('"0": [')]
+    lists = [line for line in file.read_text().splitlines() if line.strip().startswith('"2": [')]
     assert len(lists) == 1
 
 

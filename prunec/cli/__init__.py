@@ -1,4 +1,4 @@
-"""The command line: ``prunec compile|plan|check|explain|groups|fmt|new``.
+"""The command line: ``prunec compile|plan|diff|check|explain|groups|fmt|new``.
 
 Results go to stdout and diagnostics to stderr. The exit code is 0 where all is well, 1 where
 something was found (a fault in a file, a failed check, unformatted text), 2 for wrong usage or a

@@ -100,6 +100,24 @@ def plan(
 
 
 @app.command()
+def diff(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A plan file, or a slim.lock.json.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    form: Formatted = Format.text,
+) -> int:
+    """Show what two plans differ in; exit 1 if they do. Versions alone are no difference."""
+    from prunec import difference
+    from prunec.cli import compared
+
+    found = difference.run(a, b)
+    if console.as_json():
+        console.dump(found.as_dict())
+    else:
+        console.show(*compared.show(found))
+    return 0 if found.equal else FINDINGS
+
+
+@app.command()
 def check(
     file: Spec,
     artifact: Annotated[
