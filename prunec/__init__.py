@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from prunec.api import analyze as analyze
     from prunec.api import compile as compile
     from prunec.api import plan as plan
+    from prunec.api import sweep as sweep
     from prunec.api import verify as verify
     from prunec.driver import Compiled as Compiled
     from prunec.ir.plan import Plan as Plan
@@ -36,6 +37,7 @@ __all__ = [
     "analyze",
     "compile",
     "plan",
+    "sweep",
     "verify",
 ]
 
@@ -47,6 +49,7 @@ _HOME = {
     "analyze": "prunec.api",
     "compile": "prunec.api",
     "plan": "prunec.api",
+    "sweep": "prunec.api",
     "verify": "prunec.api",
 }
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import nn
 
-from prunec import driver, output, prepare, proof, understand
+from prunec import driver, output, prepare, proof, sweeping, understand
+from prunec.diagnostics import Diagnostic
 from prunec.driver import Compiled
 from prunec.ir.plan import Plan
 from prunec.prepare import Job, Memory, Subject
@@ -76,6 +77,36 @@ def compile(
     rest = {"calibrate": calibrate, "evaluate": evaluate, "plan": given}
     job = _job(spec, model, args, kwargs, out=folder, check=check, **rest)
     return driver.compile(job)
+
+
+def sweep(
+    spec: str | Path,
+    *,
+    metric: str,
+    bounds: Iterable[str | int],
+    model: nn.Module | None = None,
+    args: tuple[Any, ...] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    calibrate: Iterable[object] | None = None,
+) -> tuple[tuple[str, Plan | tuple[Diagnostic, ...]], ...]:
+    """Plan for many bounds of one target; the model is traced and scored once.
+
+    Args:
+        metric: what the target says beside its amount: ``"macs"``, ``"latency on cpu"``. A target
+            of the spec that says this is replaced, all others stay as they are.
+        bounds: amounts as in the language: ``"70%"``, ``"4.5ms"``, ``2_000_000``.
+        spec, model, args, kwargs, calibrate: as of `plan`.
+
+    Returns:
+        Each bound with its plan, or with what says that there is none.
+
+    Raises:
+        PruneError: whatever the user can mend, but that a bound cannot be met.
+    """
+    job = _job(spec, model, args, kwargs, calibrate=calibrate)
+    asked = [str(bound) for bound in bounds]
+    _, found = sweeping.run(job, metric, asked)
+    return tuple(zip(asked, (each.found for each in found), strict=True))
 
 
 def analyze(

@@ -69,31 +69,39 @@ class Planned:
 
 
 def run(job: Job, subject: Subject) -> Planned:
-    """Decide what to remove from a subject."""
+    """Decide what to remove from a subject, or take the caller's word for it."""
+    ready = prepared(job, subject)
+    return solved(ready) if job.plan is None else _applied(ready, job.plan)
+
+
+def prepared(job: Job, subject: Subject) -> Planned:
+    """All that solving needs: nothing is removed yet."""
     vocabulary.check(job)
     if job.spec.reads_weights:
         weights.check_real(subject.module, "a score or the solver of this spec")
     model = understand.run(subject, job.stage, renumber=job.spec.renumbers)
     chosen = selection.run(job.spec, model.analysis)
     batches = _calibration(job, model)
-    if job.plan is not None:
-        problem = budgets.problem(job.spec, model, chosen, budgets.unranked(chosen))
-        return _applied(Planned(job, model, chosen, batches, problem, Plan({})), job.plan)
-    rankings = _rankings(job, model, chosen, batches)
+    given = job.plan is not None
+    rankings = budgets.unranked(chosen) if given else _rankings(job, model, chosen, batches)
     problem = budgets.problem(job.spec, model, chosen, rankings)
-    job.stage("allocating")
-    found = allocate.run(job.spec.solve, problem)
-    return Planned(job, model, chosen, batches, problem, found)
+    return Planned(job, model, chosen, batches, problem, Plan({}))
 
 
-def _applied(asked: Planned, given: Plan | Path) -> Planned:
+def solved(ready: Planned) -> Planned:
+    """With the plan that solves the problem."""
+    ready.job.stage("allocating")
+    return replace(ready, plan=allocate.run(ready.job.spec.solve, ready.problem))
+
+
+def _applied(ready: Planned, given: Plan | Path) -> Planned:
     """With the caller's plan, or the plan of a file, in place of one that is solved for."""
-    asked.job.stage("checking the plan")
+    ready.job.stage("checking the plan")
     if isinstance(given, Plan):
-        return replace(asked, plan=apply.run(given, asked.problem, "in memory"))
+        return replace(ready, plan=apply.run(given, ready.problem, "in memory"))
     held = planfile.load(given)
-    planfile.check_inputs(held, asked.inputs, str(given))
-    return replace(asked, plan=apply.run(held, asked.problem, str(given)))
+    planfile.check_inputs(held, ready.inputs, str(given))
+    return replace(ready, plan=apply.run(held, ready.problem, str(given)))
 
 
 def _calibration(job: Job, model: Understood) -> tuple[Batch, ...]:

@@ -280,3 +280,37 @@ def test_diff(file: Path, capsys: Captured) -> None:
     ]
     assert run("diff", "a.json", "absent.json") == 1
     assert "P0641" in capsys.readouterr().err
+
+
+def test_sweep(file: Path, capsys: Captured) -> None:
+    pytest.importorskip("matplotlib")
+    files = ("-o", "f.json", "-o", "f.svg", "-o", "f.PNG")
+    assert run("plan", file, "--sweep", "macs=70%..1%", "--steps", 4, *files) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    targets = [row[2] for row in rows if row[:2] == ["macs", "<="]]
+    assert targets == ["70%", "47%", "24%", "1%"]
+    assert rows[-1][3:] == ["cannot", "be", "met"]
+    assert json.loads(Path("f.json").read_text())["steps"][0]["target"] == "macs <= 70%"
+    assert Path("f.svg").read_text().startswith("<?xml")
+    assert Path("f.PNG").read_bytes().startswith(b"\x89PNG")
+    before = {name: Path(name).read_bytes() for name in ("f.json", "f.svg", "f.PNG")}
+    assert run("plan", file, "--sweep", "macs=70%..1%", "--steps", 4, *files) == 0
+    assert before == {name: Path(name).read_bytes() for name in before}
+    capsys.readouterr()
+    assert run("plan", file, "--sweep", "macs=70%..60%", "--format", "json") == 0
+    assert len(json.loads(capsys.readouterr().out)["steps"]) == 9
+
+
+def test_sweeps_that_are_none(file: Path, capsys: Captured) -> None:
+    for argv, code in (
+        (("--sweep", "macs"), "P0646"),
+        (("--sweep", "macs=70%..30%", "-o", "front.txt"), "P0648"),
+        (("-o", "plan.svg"), "P0648"),
+        (("--sweep", "macs=1%..0.5%"), "P0601"),
+    ):
+        assert run("plan", file, *argv) == 1
+        assert code in capsys.readouterr().err
+    assert sorted(p.name for p in Path().iterdir() if p.name != "__pycache__") == [
+        "cli_model.py",
+        "net.prune",
+    ]

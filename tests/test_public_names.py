@@ -24,6 +24,7 @@ def test_names() -> None:
         "analyze",
         "compile",
         "plan",
+        "sweep",
         "verify",
     ]
     for name in prunec.__all__:

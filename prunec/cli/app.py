@@ -84,16 +84,33 @@ def compile_(
 def plan(
     file: Spec,
     out: Annotated[
-        list[Path] | None, typer.Option("--out", "-o", help="A file to write the plan to.")
+        list[Path] | None,
+        typer.Option("--out", "-o", help="A file to write: plan.json; of a sweep also .svg, .png."),
     ] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="METRIC=A..B", help="Solve for many bounds of one target: macs=70%..30%."
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=2, help="Bounds of a sweep.")] = 9,
     form: Formatted = Format.text,
 ) -> int:
     """Say what would be removed, and what that costs."""
     from prunec import driver, output, prepare
+    from prunec.cli import fronts
 
+    paths = tuple(out or ())
+    fronts.check(paths, swept=sweep is not None)
     with console.stages() as stage:
-        planned = driver.plan(prepare.from_file(file, stage=stage))
-    for path in out or ():
+        job = prepare.from_file(file, stage=stage)
+        if sweep is not None:
+            front = fronts.run(job, sweep, steps)
+        else:
+            planned = driver.plan(job)
+    if sweep is not None:
+        return fronts.show(front, paths)
+    for path in paths:
         output.write(path, planned.file())
     _results(driver.report(planned))
     return 0

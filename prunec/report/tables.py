@@ -13,9 +13,10 @@ from rich.text import Text
 
 from prunec.ir import units
 from prunec.ir.group import Group
-from prunec.ir.plan import Cost
+from prunec.ir.plan import Cost, Plan
 from prunec.report.analysis import Analysis
 from prunec.report.data import Check, Report, Width
+from prunec.report.front import Front
 
 
 def text(*parts: RenderableType, width: int = 100) -> str:
@@ -51,13 +52,42 @@ def costs(found: Sequence[Cost]) -> Table:
     """Dense and slim costs beside their bounds."""
     table = plain("cost", dense="right", slim="right", share="right", bound="right")
     for cost in found:
-        name = f"{cost.metric} in {cost.scope}" if cost.scope else cost.metric
+        name = _cost_name(cost)
         share = f"{cost.slim / cost.dense:.1%}" if cost.dense else ""
         bound = "" if cost.bound is None else f"<= {units.show(cost.bound, cost.metric)}"
         style = None if cost.holds else "red"
         dense, slim = units.show(cost.dense, cost.metric), units.show(cost.slim, cost.metric)
         table.add_row(Text(name), dense, slim, share, bound, style=style)
     return table
+
+
+def front(found: Front) -> Table:
+    """A row for each bound of a sweep: costs, loss, certificate, and how many channels stay."""
+    plans = [step.plan for step in found.steps if step.plan]
+    named = [_cost_name(c) for c in plans[0].costs] if plans else []
+    columns = ("loss", "bound", "gap", "channels")
+    table = plain("target", **dict.fromkeys((*named, *columns), "right"))
+    for step in found.steps:
+        if step.plan is None:
+            why = "already met" if step.faults[0].code == "P0602" else "cannot be met"
+            table.add_row(Text(step.target), *("" for _ in named), why, style="red")
+            continue
+        costs = (f"{c.slim / c.dense:.1%}" if c.dense else "" for c in step.plan.costs)
+        kept, size = sum(found.kept(step.plan).values()), sum(found.sizes.values())
+        table.add_row(Text(step.target), *costs, *_certificate(step.plan), f"{kept} of {size}")
+    return table
+
+
+def _certificate(plan: Plan) -> tuple[str, str, str]:
+    """The loss, the bound that no plan is below, and the gap between them."""
+    if plan.bound is None:
+        return f"{plan.objective:.4g}", "", ""
+    gap = (plan.objective - plan.bound) / plan.objective if plan.objective else 0.0
+    return f"{plan.objective:.4g}", f"{plan.bound:.4g}", f"{gap:.2%}"
+
+
+def _cost_name(cost: Cost) -> str:
+    return f"{cost.metric} in {cost.scope}" if cost.scope else cost.metric
 
 
 def widths(found: Sequence[Width]) -> Table:
