@@ -7,10 +7,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 from prunec.diagnostics import Diagnostic, PruneError, nearest
+from prunec.ir import units
 from prunec.ir.group import Group
 from prunec.ir.plan import Plan
 from prunec.passes.allocate import Problem
-from prunec.passes.allocate.problem import amount, check
+from prunec.passes.allocate.problem import check
 from prunec.planfile import PlanFile
 
 
@@ -91,8 +92,9 @@ def _exceeded(widths: Mapping[str, int], problem: Problem) -> Iterator[Diagnosti
     for budget in problem.budgets:
         cost = problem.cost(budget, widths)
         if cost > budget.bound:
+            found, asked = (units.show(n, budget.metric) for n in (cost, budget.bound))
             yield Diagnostic(
                 "P0645",
-                f"target `{budget.text}` is exceeded: {amount(cost)}, asked {amount(budget.bound)}",
+                f"target `{budget.text}` is exceeded: {found}, asked {asked}",
                 span=budget.span,
             )

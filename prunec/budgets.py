@@ -23,8 +23,10 @@ def problem(
     spec: Spec, model: Understood, chosen: Selection, rankings: Mapping[str, Ranking]
 ) -> Problem:
     """What the allocator is asked. Shares of a target are of what the dense model costs."""
-    blocks = tuple(g for g in chosen.claimed if g.branches)
-    costs = cost.run(model.traced.graph, model.axes, chosen.claimed, _stored(model, chosen))
+    held = {g.name for g in chosen.frozen}
+    asked = [g for g in chosen.claimed if g.branches or g.name not in held]
+    costs = cost.run(model.traced.graph, model.axes, asked, _stored(model, chosen))
+    blocks = tuple(g for g in asked if g.branches)
     modules = tuple((m.path, m.cls) for m in model.traced.graph.modules)
     budgets = tuple(_budget(target, costs, modules) for target in spec.targets)
     return Problem(

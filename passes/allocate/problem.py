@@ -149,7 +149,7 @@ def _unreachable(problem: Problem, budget: Budget) -> tuple[Diagnostic, ...]:
     reachable = problem.cost(budget, {g.name: problem.allowed(g)[0] for g in problem.groups})
     asked, found = _apart(budget, budget.bound, reachable), _apart(budget, reachable, budget.bound)
     message = f"target `{budget.text}` cannot be reached: at least {found}, asked {asked}"
-    label = f"{asked}, of the dense model's {amount(problem.cost(budget), budget.metric)}"
+    label = f"at most {asked} of the dense model's {amount(problem.cost(budget), budget.metric)}"
     told = Diagnostic("P0601", message, span=budget.span, label=label)
     return tuple(
         _conflict(told, budget, lines, cost, help_=f"ask for no less than {found}")

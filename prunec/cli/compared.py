@@ -10,6 +10,7 @@ from rich.text import Text
 
 from prunec import lock
 from prunec.difference import Difference, Spent, Value
+from prunec.ir import units
 from prunec.report import tables
 
 
@@ -55,8 +56,8 @@ def _costs(found: Difference) -> Table:
 def _spent(where: Spent, cost: lock.Cost | None) -> tuple[str, str]:
     if cost is None:
         return "", ""
-    bound = "" if cost.bound is None else f"<= {tables.count(int(cost.bound))}"
-    return tables.count(int(cost.slim)), bound
+    bound = "" if cost.bound is None else f"<= {units.show(int(cost.bound), cost.metric)}"
+    return units.show(int(cost.slim), cost.metric), bound
 
 
 def _groups(found: Difference) -> Table:

@@ -97,3 +97,10 @@ def keep_lines(text: str, kept: list[int]) -> str:
     return "\n".join(
         row if n in kept or not LIMITS.search(row) else "" for n, row in enumerate(rows, 1)
     )
+
+
+def test_a_freeze_does_not_rule_out_a_target_of_channels() -> None:
+    """What is frozen is not counted, so that the line leaves no more of what is."""
+    text = 'target channels <= 20%\nprune channels { keep >= 50% }\nfreeze "stem"\n'
+    (found,) = diagnose(Source("x", text))
+    assert lines(found) == [1, 2]
