@@ -258,7 +258,7 @@ class BatchNorm(Method):
 
 
 Score: TypeAlias = Random | L1 | L2 | Taylor | Obs | TorchPruning
-Solver: TypeAlias = Uniform | Greedy | Dp | Lp
+Solver: TypeAlias = Uniform | Greedy | Dp | Lp | Milp | Evolution | FastNas
 Device: TypeAlias = Cpu | Cuda
 Repair: TypeAlias = LeastSquares | BatchNorm
 
@@ -270,7 +270,15 @@ SCORES: dict[str, type[Score]] = {
     "obs": Obs,
     "torch_pruning": TorchPruning,
 }
-SOLVERS: dict[str, type[Solver]] = {"uniform": Uniform, "greedy": Greedy, "dp": Dp, "lp": Lp}
+SOLVERS: dict[str, type[Solver]] = {
+    "uniform": Uniform,
+    "greedy": Greedy,
+    "dp": Dp,
+    "lp": Lp,
+    "milp": Milp,
+    "evolution": Evolution,
+    "fastnas": FastNas,
+}
 DEVICES: dict[str, type[Device]] = {"cpu": Cpu, "cuda": Cuda}
 REPAIRS: dict[str, type[Repair]] = {"least_squares": LeastSquares, "batchnorm": BatchNorm}
 
