@@ -23,6 +23,7 @@ def plan(
     args: tuple[Any, ...] = (),
     kwargs: Mapping[str, Any] | None = None,
     calibrate: Iterable[object] | None = None,
+    cache: str | Path | None = None,
 ) -> Plan:
     """Decide what to remove; nothing is written.
 
@@ -31,11 +32,14 @@ def plan(
         model, args, kwargs: a model in memory and an example of its inputs, in place of the `model`
             statement.
         calibrate: batches, in place of the `data calibrate` statement.
+        cache: a folder in which scores and measured losses are kept, and found again by the hash
+            of model, data and method; None keeps none.
 
     Raises:
         PruneError: whatever the user can mend.
     """
-    return driver.plan(_job(spec, model, args, kwargs, calibrate=calibrate)).plan
+    job = _job(spec, model, args, kwargs, calibrate=calibrate, cache=_path(cache))
+    return driver.plan(job).plan
 
 
 def compile(
@@ -48,11 +52,12 @@ def compile(
     evaluate: Iterable[object] | None = None,
     out: str | Path | None = None,
     check: bool = True,
+    cache: str | Path | None = None,
 ) -> Compiled:
     """Make the smaller model, prove it, and write it if there is a folder to write to.
 
     Args:
-        spec, model, args, kwargs, calibrate: as of `plan`. The model is left as it was.
+        spec, model, args, kwargs, calibrate, cache: as of `plan`. The model is left as it was.
         evaluate: batches with labels, in place of the `data evaluate` statement.
         out: the folder, in place of the one after `emit ... to`; a folder of an earlier compile is
             replaced.
@@ -61,10 +66,8 @@ def compile(
     Raises:
         PruneError: whatever the user can mend; nothing is written then.
     """
-    folder = None if out is None else Path(out)
-    job = _job(
-        spec, model, args, kwargs, calibrate=calibrate, evaluate=evaluate, out=folder, check=check
-    )
+    given = {"calibrate": calibrate, "evaluate": evaluate, "check": check}
+    job = _job(spec, model, args, kwargs, out=_path(out), cache=_path(cache), **given)
     return driver.compile(job)
 
 
@@ -106,6 +109,10 @@ def _subject(
 ) -> Subject:
     whole = prepare.given(model, args, kwargs or {})
     return whole if part is None else prepare.take(whole, part)
+
+
+def _path(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given)
 
 
 def _job(

@@ -7,7 +7,6 @@ it is enough to say later whether a folder still holds what a spec, a model and 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import re
@@ -21,6 +20,8 @@ from torch import Tensor
 
 from prunec import __version__
 from prunec.diagnostics import Diagnostic, PruneError
+from prunec.hashing import digest as digest
+from prunec.hashing import tensors
 from prunec.ir.graph import Graph
 from prunec.ir.plan import Plan
 from prunec.report.data import cost_dict
@@ -113,7 +114,7 @@ class Inputs:
 
 def inputs(text: str, graph: Graph, weights: Mapping[str, Tensor]) -> Inputs:
     """The hashes of a spec's text, a traced graph and its weights by name."""
-    return Inputs(digest(text.encode()), digest(str(graph).encode()), _weights(weights))
+    return Inputs(digest(text.encode()), digest(str(graph).encode()), tensors(weights))
 
 
 def write(
@@ -168,20 +169,6 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": str(torch.__version__).partition("+")[0],
     }
-
-
-def digest(data: bytes) -> str:
-    """SHA-256, in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def _weights(weights: Mapping[str, Tensor]) -> str:
-    total = hashlib.sha256()
-    for name in sorted(weights):
-        tensor = weights[name].detach().cpu().contiguous()
-        total.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return total.hexdigest()
 
 
 def _one_line_lists(text: str) -> str:

@@ -44,7 +44,7 @@ class Memory:
 @dataclass(frozen=True, eq=False)
 class Job:
     """One thing to do: a spec, the folder that its paths are relative to, and what the caller gives
-    beside it.
+    beside it. ``cache`` is the folder in which scores are kept, None to keep none.
     """
 
     spec: Spec
@@ -55,6 +55,7 @@ class Job:
     out: Path | None = None
     check: bool = True
     stage: Stage = quiet
+    cache: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)

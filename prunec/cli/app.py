@@ -45,6 +45,12 @@ Formatted = Annotated[
         help="How diagnostics are written; with json the results are JSON too.",
     ),
 ]
+Cached = Annotated[
+    bool,
+    typer.Option(
+        "--cache/--no-cache", help="Keep scores in $PRUNEC_CACHE, or the user's cache folder."
+    ),
+]
 
 
 @app.callback()
@@ -63,13 +69,15 @@ def compile_(
         Path | None, typer.Option(help="The folder to write, instead of the one after `emit`.")
     ] = None,
     check: Annotated[bool, typer.Option(help="Prove the output against the original.")] = True,
+    cached: Cached = True,
     form: Formatted = Format.text,
 ) -> int:
     """Make the smaller model, prove it and write it."""
-    from prunec import driver, prepare
+    from prunec import cache, driver, prepare
 
     with console.stages() as stage:
-        job = prepare.from_file(file, out=out, check=check, stage=stage)
+        kept = cache.default() if cached else None
+        job = prepare.from_file(file, out=out, check=check, stage=stage, cache=kept)
         compiled = driver.compile(job)
     _results(compiled.report)
     if compiled.out is not None:
@@ -78,12 +86,13 @@ def compile_(
 
 
 @app.command()
-def plan(file: Spec, form: Formatted = Format.text) -> int:
+def plan(file: Spec, cached: Cached = True, form: Formatted = Format.text) -> int:
     """Say what would be removed, and what that costs; write nothing."""
-    from prunec import driver, prepare
+    from prunec import cache, driver, prepare
 
     with console.stages() as stage:
-        planned = driver.plan(prepare.from_file(file, stage=stage))
+        kept = cache.default() if cached else None
+        planned = driver.plan(prepare.from_file(file, stage=stage, cache=kept))
     _results(driver.report(planned))
     return 0
 
