@@ -25,6 +25,7 @@ from prunec.diagnostics import Diagnostic
 
 TOOL = "prunec cache 1"
 VARIABLE = "PRUNEC_CACHE"
+FOREIGN = "it is not what prunec wrote there"
 
 
 def default() -> Path:
@@ -60,10 +61,12 @@ class Cache:
                 told = file.metadata() or {}
                 found = {n: file.get_tensor(n) for n in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
-            return self._ignore(path, str(error))
-        if told != _about(name, hashing.tensors(found)):
-            return self._ignore(path, "it is not what prunec wrote there")
-        return found
+            self._ignore(path, str(error))
+            return None
+        if told == _about(name, hashing.tensors(found)):
+            return found
+        self._ignore(path, FOREIGN)
+        return None
 
     def keep_tensors(self, name: str, found: Mapping[str, Tensor]) -> None:
         """Write named tensors."""
@@ -78,11 +81,13 @@ class Cache:
         try:
             told = json.loads(path.read_bytes())
         except (ValueError, OSError) as error:
-            return self._ignore(path, str(error))
+            self._ignore(path, str(error))
+            return None
         found = told.pop("value", None) if isinstance(told, dict) else None
-        if not isinstance(found, float) or told != _about(name, _of(found)):
-            return self._ignore(path, "it is not what prunec wrote there")
-        return found
+        if isinstance(found, float) and told == _about(name, _of(found)):
+            return found
+        self._ignore(path, FOREIGN)
+        return None
 
     def keep_number(self, name: str, value: float) -> None:
         """Write a number; one that is not finite is not kept."""

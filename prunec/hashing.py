@@ -20,5 +20,5 @@ def tensors(named: Mapping[str, Tensor]) -> str:
     for name in sorted(named):
         tensor = named[name].detach().cpu().contiguous()
         total.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()

@@ -20,8 +20,7 @@ from torch import Tensor
 
 from prunec import __version__
 from prunec.diagnostics import Diagnostic, PruneError
-from prunec.hashing import digest as digest
-from prunec.hashing import tensors
+from prunec.hashing import digest, tensors
 from prunec.ir.graph import Graph
 from prunec.ir.plan import Plan
 from prunec.report.data import cost_dict

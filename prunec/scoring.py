@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from prunec.passes.damage import Damage
 from prunec.passes.score import Context
 from prunec.prepare import Job
 from prunec.selection import Rule, Selection
-from prunec.spec import Score
+from prunec.spec import Dp, Evolution, FastNas, Score
 from prunec.understand import Understood
 
 
@@ -104,10 +104,15 @@ class _Scorer:
 
     def damage(self, chosen: Selection, rankings: Mapping[str, Ranking]) -> Damage:
         """What plans lose, measured."""
+        solver = self.job.spec.solve
+        limit = solver.batches if isinstance(solver, Dp | Evolution | FastNas) else None
         blocks = tuple(g for g in chosen.groups if g.branches)
         context = self._context((*self.model.groups, *blocks))
-        inputs = self.inputs if self.cache.folder else ""
-        return Damage(context, rankings, cache=self.cache, inputs=inputs, stage=self.job.stage)
+        context = replace(context, batches=self.batches[:limit])
+        inputs = self.cache.folder and caches.key(self.inputs, str(len(context.batches)))
+        return Damage(
+            context, rankings, cache=self.cache, inputs=inputs or "", stage=self.job.stage
+        )
 
     def _key(self, method: Score, groups: Sequence[Group]) -> str:
         options = json.dumps(method.as_dict(), sort_keys=True)

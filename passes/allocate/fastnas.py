@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from prunec.passes.allocate import refine
+from prunec.passes.allocate import greedy, refine
 from prunec.passes.allocate.search import Measure
 from prunec.passes.allocate.table import Table
 from prunec.passes.polynomial import Floats, Integers
@@ -26,7 +26,8 @@ INFINITE = 1e30
 def run(table: Table, measure: Measure, widths: int) -> Integers:
     """Choices that fit; ``widths`` of every group are measured, the full one aside."""
     alone = replace(table, losses=sensitivities(table, measure, widths))
-    return refine.fill(alone, within(alone, threshold(alone)))
+    found = refine.shrink(alone, within(alone, threshold(alone)))
+    return greedy.run(alone) if found is None else refine.fill(alone, found)
 
 
 def sensitivities(table: Table, measure: Measure, widths: int) -> Floats:

@@ -22,7 +22,8 @@ def shrink(table: Table, choice: Integers, hold: Held = None) -> Integers | None
     """Take the step that loses least per true cost saved until every budget holds.
 
     A step is the next smaller width of one group; savings count in budgets that are still exceeded.
-    ``hold`` is a group, or several, that must not move; None when the others alone cannot meet the budgets.
+    ``hold`` is a group, or several, that must not move; None when the others alone cannot meet the
+    budgets.
     """
     choice = choice.copy()
     while True:

@@ -31,12 +31,13 @@ SHARE = 0.1
 def run(table: Table, bins: int, measure: Measure, tries: int, seed: int) -> Solution:
     """The best of plain dp's choices and those of at most ``tries`` other coefficients."""
     plain = dp.run(table, bins)
-    *_, (choice, _) = improvements(table, plain.choice, bins, measure, tries, seed)
+    found = improvements(table, plain.choice, measure, bins=bins, tries=tries, seed=seed)
+    *_, (choice, _) = found
     return replace(plain, choice=choice, optimal=plain.optimal and choice is plain.choice)
 
 
 def improvements(
-    table: Table, start: Integers, bins: int, measure: Measure, tries: int, seed: int
+    table: Table, start: Integers, measure: Measure, *, bins: int, tries: int, seed: int
 ) -> Iterator[tuple[Integers, float]]:
     """``start``, then every better choice that is found, with its measured loss."""
     rng = np.random.default_rng(seed)
@@ -63,5 +64,7 @@ def _schedule(groups: int, tries: int) -> Iterator[int]:
     random = min(round(tries * RANDOM), 100)
     yield from [groups] * random
     radii = np.arange(int(np.ceil(groups * SHARE)), 0, -1)
-    for radius, part in zip(radii, np.array_split(np.arange(tries - random), len(radii)), strict=True):
+    for radius, part in zip(
+        radii, np.array_split(np.arange(tries - random), len(radii)), strict=True
+    ):
         yield from [int(radius)] * len(part)

@@ -67,6 +67,11 @@ class Damage:
             self._known[key] = self._recall(key, keep)
         return self._known[key]
 
+    @property
+    def tried(self) -> int:
+        """How many plans were asked for, the dense one aside."""
+        return len(self._known)
+
     def sensitivity(self, group: str, width: int) -> float:
         """The calibration loss when one group alone has this width."""
         return self({group: width})

@@ -49,7 +49,9 @@ class Dependence:
         """r by layer, adding up to one: what it shares with all others."""
         shared = self.alignment.sum(axis=1) - self.alignment.diagonal()
         total = float(shared.sum())
-        return dict(zip(self.layers, (shared / total if total > 0 else shared).tolist(), strict=True))
+        return dict(
+            zip(self.layers, (shared / total if total > 0 else shared).tolist(), strict=True)
+        )
 
 
 def importance(context: Context, beta: float | None) -> dict[str, float]:
@@ -120,8 +122,8 @@ def _enough(batches: Sequence[Batch]) -> Iterator[Batch]:
 def _grams(
     context: Context, batch: Batch, layers: frozenset[str]
 ) -> dict[str, tuple[Tensor, float]]:
-    """By layer the centred Gram matrix ``[n, n]`` of its output, n at most `SAMPLES`, and the sum of
-    its squares before the output was centred.
+    """By layer the centred Gram matrix ``[n, n]`` of its output, n at most `SAMPLES`, and the
+    output's sum of squares before it was centred.
     """
     found: dict[str, tuple[Tensor, float]] = {}
 
@@ -140,7 +142,7 @@ def _grams(
 def _gram(rows: Tensor) -> tuple[Tensor, float]:
     """``rows rows^T`` of centred rows in float64, a part of the columns at a time."""
     gram, size = torch.zeros(len(rows), len(rows), dtype=torch.float64), 0.0
-    for part in rows.split(max(1, CHUNK // len(rows)), dim=1):
+    for part in torch.split(rows, max(1, CHUNK // len(rows)), dim=1):
         wide = part.double()
         size += float(wide.square().sum())
         centred = wide - wide.mean(0)

@@ -159,6 +159,9 @@ class Dp(SolverMethod):
         default=0, ge=0, le=100_000, description="plans that are tried by measured loss, 0 for none"
     )
     seed: int = Field(default=0, ge=0, lt=2**32, description="seed of the search")
+    batches: int | None = Field(
+        default=None, ge=1, description="calibration batches to measure on; `none` is all"
+    )
 
     @property
     def needs_data(self) -> bool:
@@ -174,8 +177,11 @@ class Lp(SolverMethod):
         description="what a layer is worth: how little it shares with others, or "
         "the scores of its channels",
     )
-    beta: float = Field(
-        default=200.0, ge=0, le=10_000, description="how sharply `hsic` tells layers apart"
+    beta: float | None = Field(
+        default=None,
+        ge=0,
+        le=10_000,
+        description="how sharply `hsic` tells layers apart; `none` is by how much they differ",
     )
 
     @property
@@ -202,6 +208,9 @@ class Evolution(SolverMethod):
     population: int = Field(default=50, ge=4, le=10_000, description="plans of one generation")
     generations: int = Field(default=20, ge=1, le=10_000, description="generations")
     seed: int = Field(default=0, ge=0, lt=2**32, description="seed of the search")
+    batches: int | None = Field(
+        default=None, ge=1, description="calibration batches to measure on; `none` is all"
+    )
 
     @property
     def needs_data(self) -> bool:
@@ -214,6 +223,9 @@ class FastNas(SolverMethod):
     name = "fastnas"
     widths: int = Field(
         default=8, ge=2, le=1_000, description="widths of each group that are measured"
+    )
+    batches: int | None = Field(
+        default=None, ge=1, description="calibration batches to measure on; `none` is all"
     )
 
     @property
