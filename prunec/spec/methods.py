@@ -129,10 +129,14 @@ class TorchPruning(ScoreMethod):
 
 
 class SolverMethod(Method):
-    """A solver; whether it measures on calibration data."""
+    """A solver; whether it looks at calibration data, and whether at slim models' answers to it."""
 
     @property
     def needs_data(self) -> bool:
+        return self.measures
+
+    @property
+    def measures(self) -> bool:
         return False
 
 
@@ -164,7 +168,7 @@ class Dp(SolverMethod):
     )
 
     @property
-    def needs_data(self) -> bool:
+    def measures(self) -> bool:
         return self.search > 0
 
 
@@ -213,7 +217,7 @@ class Evolution(SolverMethod):
     )
 
     @property
-    def needs_data(self) -> bool:
+    def measures(self) -> bool:
         return True
 
 
@@ -229,7 +233,7 @@ class FastNas(SolverMethod):
     )
 
     @property
-    def needs_data(self) -> bool:
+    def measures(self) -> bool:
         return True
 
 

@@ -119,7 +119,7 @@ def test_as_dict_is_json_with_every_default() -> None:
             }
         ],
         "freeze": [],
-        "solve": {"name": "dp", "bins": 10_000, "search": 0, "seed": 0},
+        "solve": {"name": "dp", "bins": 10_000, "search": 0, "seed": 0, "batches": None},
         "repair": [{"name": "least_squares", "ridge": 0.001}, {"name": "batchnorm"}],
         "emit": None,
     }
