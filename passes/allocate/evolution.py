@@ -27,7 +27,7 @@ BAND = 0.95
 """Share of the tightest budget that a member uses, unless nothing more fits."""
 PATIENCE = 20
 """Tries for one child that was not there before."""
-HALVINGS = 40
+HALVINGS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +66,14 @@ def populations(
         born += nursery.some(nursery.random, population - len(born))
 
 
+def mutated(choice: Integers, counts: Integers, rng: Generator) -> Integers:
+    """Every gene, with the probability of a mutation, at another of its ``counts`` values."""
+    child = choice.copy()
+    changed = rng.random(len(child)) < MUTATION
+    child[changed] = ((child + rng.integers(1, counts)) % counts)[changed]
+    return child
+
+
 @dataclass(eq=False)
 class _Nursery:
     """Makes members that fit, none twice."""
@@ -84,9 +92,12 @@ class _Nursery:
     def some(self, make: Callable[[], Integers], count: int) -> list[Integers]:
         """At most ``count`` new members; fewer where chance finds no more."""
         found: list[Integers] = []
-        for _ in range(count):
+        while len(found) < count:
             tries = (make() for _ in range(PATIENCE))
-            found += [c for c in [next(filter(self.is_new, tries), None)] if c is not None]
+            child = next(filter(self.is_new, tries), None)
+            if child is None:
+                break
+            found.append(child)
         return found
 
     def random(self) -> Integers:
@@ -103,11 +114,9 @@ class _Nursery:
 
     def mutant(self) -> Integers:
         """A parent of which some genes have another value, each other one equally likely."""
-        child = self._parent().copy()
-        changed = np.flatnonzero(self.rng.random(len(child)) < MUTATION)
-        counts = self.table.counts[changed]
-        child[changed] = (child[changed] + self.rng.integers(1, counts)) % counts
-        return self._repaired(child, changed)
+        parent = self._parent()
+        child = mutated(parent, self.table.counts, self.rng)
+        return self._repaired(child, np.flatnonzero(child != parent))
 
     def cross(self) -> Integers:
         """Every gene from either of two parents."""
