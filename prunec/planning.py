@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from prunec import budgets, part, prepare, selection, understand, vocabulary, weights
+from prunec import budgets, part, prepare, scoring, selection, understand, vocabulary, weights
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.axis import Mask
-from prunec.ir.plan import Plan, Ranking
-from prunec.passes import allocate, score
+from prunec.ir.plan import Plan
+from prunec.passes import allocate
 from prunec.passes.allocate import Problem
 from prunec.passes.batches import Batch, collate
-from prunec.passes.score import Context
 from prunec.prepare import Job, Subject
+from prunec.scoring import NOTHING, Scored
 from prunec.selection import Selection
 from prunec.spec import Spec
 from prunec.understand import Understood
@@ -21,7 +21,8 @@ from prunec.understand import Understood
 @dataclass(frozen=True, eq=False)
 class Planned:
     """What is to be removed: ``plan`` solves ``problem``. ``batches`` are the calibration data,
-    where anything needs it.
+    where anything needs it; ``scored`` is what the problem's losses are from, and what a solver
+    measures by.
     """
 
     job: Job
@@ -30,6 +31,7 @@ class Planned:
     batches: tuple[Batch, ...]
     problem: Problem
     plan: Plan
+    scored: Scored = NOTHING
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
@@ -37,7 +39,7 @@ class Planned:
         ids = vocabulary.notes(self.renumbered)
         notes = (Diagnostic("P0604", note, severity="note") for note in self.plan.notes)
         known = (*self.model.notes, *self.model.analysis.notes)
-        return (*known, *self.selection.warnings, *ids, *notes)
+        return (*known, *self.selection.warnings, *self.scored.notes, *ids, *notes)
 
     @property
     def renumbered(self) -> dict[str, Mask]:
@@ -53,11 +55,11 @@ def run(job: Job, subject: Subject) -> Planned:
     model = understand.run(subject, job.stage, renumber=job.spec.renumbers)
     chosen = selection.run(job.spec, model.analysis)
     batches = _calibration(job, model)
-    rankings = _rankings(job, model, chosen, batches)
-    problem = budgets.problem(job.spec, model, chosen, rankings)
+    scored = scoring.run(job, model, chosen, batches)
+    problem = budgets.problem(job.spec, model, chosen, scored.rankings)
     job.stage("allocating")
-    found = allocate.run(job.spec.solve, problem)
-    return Planned(job, model, chosen, batches, problem, found)
+    found = allocate.run(job.spec.solve, problem, scored.damage)
+    return Planned(job, model, chosen, batches, problem, found, scored)
 
 
 def _calibration(job: Job, model: Understood) -> tuple[Batch, ...]:
@@ -73,22 +75,6 @@ def _calibration(job: Job, model: Understood) -> tuple[Batch, ...]:
             raise PruneError(_no_labels(job.spec))
         given = part.batches(model.subject.whole, given)
     return collate(given, model.traced.graph)
-
-
-def _rankings(
-    job: Job, model: Understood, chosen: Selection, batches: tuple[Batch, ...]
-) -> dict[str, Ranking]:
-    """Each rule's groups, ranked by the rule's score."""
-    found: dict[str, Ranking] = {}
-    graph, tensors = model.traced.graph, model.traced.weights
-    for rule in chosen.rules:
-        job.stage(f"scoring by {rule.prune.chosen_score.name}")
-        if rule.groups:
-            context = Context(
-                graph, tensors, model.axes, rule.groups, batches, model.subject.module
-            )
-            found |= score.run(rule.prune.chosen_score, context)
-    return found
 
 
 def _no_labels(spec: Spec) -> Diagnostic:

@@ -33,35 +33,36 @@ from prunec.understand import Understood
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """The groups' rankings, and what the solver measures plans by, if it does.
-
-    ``notes`` say what came from the cache; ask when the solver is done.
-    """
+    """The groups' rankings, and what the solver measures plans by, if it does."""
 
     rankings: Mapping[str, Ranking]
     damage: Damage | None = None
-    found: tuple[Diagnostic, ...] = ()
+    known: tuple[Diagnostic, ...] = ()
+    cache: Cache = field(default_factory=Cache)
 
     @property
     def notes(self) -> tuple[Diagnostic, ...]:
+        """What came from the cache, so far, and what was wrong with it."""
+        found = (*self.cache.notes, *self.known)
         if self.damage is None or not self.damage.remembered:
-            return self.found
+            return found
         asked = self.damage.remembered + self.damage.measured
         message = f"{self.damage.remembered} of {asked} measured losses are from the cache"
-        return (*self.found, _from_cache(message))
+        return (*found, _from_cache(message))
 
 
-def run(
-    job: Job, model: Understood, chosen: Selection, batches: tuple[Batch, ...], cache: Cache
-) -> Scored:
+NOTHING = Scored({})
+
+
+def run(job: Job, model: Understood, chosen: Selection, batches: tuple[Batch, ...]) -> Scored:
     """Rank each rule's groups by the rule's score, and prepare what the solver measures by."""
-    scorer = _Scorer(job, model, batches, cache)
+    scorer = _Scorer(job, model, batches, Cache(job.cache))
     rankings: dict[str, Ranking] = {}
     for rule in chosen.rules:
         if rule.groups:
             rankings |= scorer.ranked(rule)
     damage = scorer.damage(chosen, rankings) if job.spec.solve.needs_data else None
-    return Scored(rankings, damage, tuple(scorer.found))
+    return Scored(rankings, damage, tuple(scorer.found), scorer.cache)
 
 
 @dataclass(frozen=True)

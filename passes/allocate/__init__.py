@@ -10,8 +10,8 @@ import numpy as np
 from prunec.diagnostics import InternalError
 from prunec.ir.plan import Plan
 from prunec.passes.allocate import bound, dp, evolution, fastnas, greedy, lp, search, uniform
-from prunec.passes.allocate.dp import Solution
 from prunec.passes.allocate.conflict import Limit as Limit
+from prunec.passes.allocate.dp import Solution
 from prunec.passes.allocate.problem import Budget as Budget
 from prunec.passes.allocate.problem import Problem as Problem
 from prunec.passes.allocate.problem import allowed_widths as allowed_widths
