@@ -25,6 +25,7 @@ def plan(
     kwargs: Mapping[str, Any] | None = None,
     calibrate: Iterable[object] | None = None,
     out: str | Path | None = None,
+    cache: str | Path | None = None,
 ) -> Plan:
     """Decide what to remove.
 
@@ -34,11 +35,14 @@ def plan(
             statement.
         calibrate: batches, in place of the `data calibrate` statement.
         out: a file to write the plan to, which `compile` takes; None writes nothing.
+        cache: a folder in which scores and measured losses are kept, and found again by the hash
+            of model, data and method; None keeps none.
 
     Raises:
         PruneError: whatever the user can mend.
     """
-    planned = driver.plan(_job(spec, model, args, kwargs, calibrate=calibrate))
+    job = _job(spec, model, args, kwargs, calibrate=calibrate, cache=_path(cache))
+    planned = driver.plan(job)
     if out is not None:
         output.write(Path(out), planned.file())
     return planned.plan
@@ -55,11 +59,12 @@ def compile(
     plan: str | Path | Plan | None = None,
     out: str | Path | None = None,
     check: bool = True,
+    cache: str | Path | None = None,
 ) -> Compiled:
     """Make the smaller model, prove it, and write it if there is a folder to write to.
 
     Args:
-        spec, model, args, kwargs, calibrate: as of `plan`. The model is left as it was.
+        spec, model, args, kwargs, calibrate, cache: as of `plan`. The model is left as it was.
         evaluate: batches with labels, in place of the `data evaluate` statement.
         plan: a plan, or the file of one, that says what goes: nothing is scored or solved. A file
             is refused (P0640) if the spec, the model or the data are others than it was made from;
@@ -72,10 +77,9 @@ def compile(
     Raises:
         PruneError: whatever the user can mend; nothing is written then.
     """
-    given = Path(plan) if isinstance(plan, str) else plan
-    folder = None if out is None else Path(out)
-    rest = {"calibrate": calibrate, "evaluate": evaluate, "plan": given}
-    job = _job(spec, model, args, kwargs, out=folder, check=check, **rest)
+    told = Path(plan) if isinstance(plan, str) else plan
+    given = {"calibrate": calibrate, "evaluate": evaluate, "check": check, "plan": told}
+    job = _job(spec, model, args, kwargs, out=_path(out), cache=_path(cache), **given)
     return driver.compile(job)
 
 
@@ -147,6 +151,10 @@ def _subject(
 ) -> Subject:
     whole = prepare.given(model, args, kwargs or {})
     return whole if part is None else prepare.take(whole, part)
+
+
+def _path(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given)
 
 
 def _job(

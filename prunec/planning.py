@@ -11,6 +11,7 @@ from prunec import (
     part,
     planfile,
     prepare,
+    scoring,
     selection,
     understand,
     vocabulary,
@@ -18,13 +19,13 @@ from prunec import (
 )
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.axis import Mask
-from prunec.ir.plan import Plan, Ranking
-from prunec.passes import allocate, score
+from prunec.ir.plan import Plan
+from prunec.passes import allocate
 from prunec.passes.allocate import Problem
 from prunec.passes.batches import Batch, collate
-from prunec.passes.score import Context
 from prunec.planfile import Inputs
 from prunec.prepare import Job, Subject
+from prunec.scoring import NOTHING, Scored
 from prunec.selection import Selection
 from prunec.spec import Spec
 from prunec.understand import Understood
@@ -33,7 +34,8 @@ from prunec.understand import Understood
 @dataclass(frozen=True, eq=False)
 class Planned:
     """What is to be removed: ``plan`` solves ``problem``. ``batches`` are the calibration data,
-    where anything needs it.
+    where anything needs it; ``scored`` is what the problem's losses are from, and what a solver
+    measures by.
     """
 
     job: Job
@@ -42,6 +44,7 @@ class Planned:
     batches: tuple[Batch, ...]
     problem: Problem
     plan: Plan
+    scored: Scored = NOTHING
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
@@ -49,7 +52,7 @@ class Planned:
         ids = vocabulary.notes(self.renumbered)
         notes = (Diagnostic("P0604", note, severity="note") for note in self.plan.notes)
         known = (*self.model.notes, *self.model.analysis.notes)
-        return (*known, *self.selection.warnings, *ids, *notes)
+        return (*known, *self.selection.warnings, *self.scored.notes, *ids, *notes)
 
     @property
     def inputs(self) -> Inputs:
@@ -83,15 +86,16 @@ def prepared(job: Job, subject: Subject) -> Planned:
     chosen = selection.run(job.spec, model.analysis)
     batches = _calibration(job, model)
     given = job.plan is not None
-    rankings = budgets.unranked(chosen) if given else _rankings(job, model, chosen, batches)
-    problem = budgets.problem(job.spec, model, chosen, rankings)
-    return Planned(job, model, chosen, batches, problem, Plan({}))
+    scored = Scored(budgets.unranked(chosen)) if given else scoring.run(job, model, chosen, batches)
+    problem = budgets.problem(job.spec, model, chosen, scored.rankings)
+    return Planned(job, model, chosen, batches, problem, Plan({}), scored)
 
 
 def solved(ready: Planned) -> Planned:
     """With the plan that solves the problem."""
     ready.job.stage("allocating")
-    return replace(ready, plan=allocate.run(ready.job.spec.solve, ready.problem))
+    found = allocate.run(ready.job.spec.solve, ready.problem, ready.scored.damage)
+    return replace(ready, plan=found)
 
 
 def _applied(ready: Planned, given: Plan | Path) -> Planned:
@@ -120,22 +124,6 @@ def _calibration(job: Job, model: Understood) -> tuple[Batch, ...]:
             raise PruneError(_no_labels(job.spec))
         given = part.batches(model.subject.whole, given)
     return collate(given, model.traced.graph)
-
-
-def _rankings(
-    job: Job, model: Understood, chosen: Selection, batches: tuple[Batch, ...]
-) -> dict[str, Ranking]:
-    """Each rule's groups, ranked by the rule's score."""
-    found: dict[str, Ranking] = {}
-    graph, tensors = model.traced.graph, model.traced.weights
-    for rule in chosen.rules:
-        job.stage(f"scoring by {rule.prune.chosen_score.name}")
-        if rule.groups:
-            context = Context(
-                graph, tensors, model.axes, rule.groups, batches, model.subject.module
-            )
-            found |= score.run(rule.prune.chosen_score, context)
-    return found
 
 
 def _no_labels(spec: Spec) -> Diagnostic:

@@ -45,7 +45,8 @@ class Memory:
 @dataclass(frozen=True, eq=False)
 class Job:
     """One thing to do: a spec, the folder that its paths are relative to, and what the caller gives
-    beside it. ``plan`` is one that was made before, or the file of one.
+    beside it. ``plan`` is one that was made before, or the file of one; ``cache`` is the folder in
+    which scores are kept, None to keep none.
     """
 
     spec: Spec
@@ -57,6 +58,7 @@ class Job:
     out: Path | None = None
     check: bool = True
     stage: Stage = quiet
+    cache: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)

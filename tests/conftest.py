@@ -38,6 +38,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite golden files")
 
 
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line keeps scores in a folder of each test's own."""
+    monkeypatch.setenv("PRUNEC_CACHE", str(tmp_path / ".cache"))
+
+
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Golden:
     """Golden files: ``golden.check(path, actual)``; ``pytest --update-golden`` rewrites them."""

@@ -136,6 +136,9 @@ def test_together_with_other_widths() -> None:
 def test_what_reads_old_ids_is_refused() -> None:
     rule = "target params <= 80%\nprune vocabulary\n"
     assert refused(Language(), rule, calibrate=[(IDS,)]).diagnostics[0].code == "P0508"
+    search = rule + "solve dp(search=2)\nrepair none\n"
+    fault = refused(Language(), search, calibrate=[(IDS,)]).diagnostics[0]
+    assert fault.code == "P0508"
     fault = refused(Language(), rule + "repair none\n", evaluate=[(IDS, IDS)]).diagnostics[0]
     assert fault.code == "P0508"
 

@@ -63,6 +63,15 @@ def run(table: Table, bins: int) -> Solution:
     return Solution(min(candidates, key=table.loss))
 
 
+def near(table: Table, point: Integers, bins: int) -> Integers:
+    """Choices that fit, found from others that do: quick, for one table with many losses."""
+    thin = table.thinned(SEQUENTIAL_OPTIONS, pareto=True)
+    bins = min(bins, WORK // 16 // int(thin.counts.sum()), MEMORY // SEQUENTIAL_OPTIONS)
+    start = thin.nearest(point)
+    found = _iterate(thin, start, start, np.ones(len(table.costs)), bins)
+    return refine.fill(table, thin.original(found))
+
+
 # --- Along paths ---------------------------------------------------------------------------------
 
 

@@ -2,13 +2,18 @@
 
 Each group's loss becomes its lower convex hull, a sum of segments of rising slope, so that one
 linear programme solves the continuous problem for linear costs, several budgets at once. The costs
-are linearised at the last solution, within a trust region that shrinks. This is ITPruner's linear
-objective under a posynomial budget (Zheng et al., 2021), with its ratios bounded below by the
-floors and its objective on the scale of the losses.
+are linearised at the last solution, within a trust region that shrinks.
+
+With an importance of each group in place of its losses this is ITPruner's allocation (Zheng et al.,
+2021): the weighted sum of the width ratios is maximised. Ratios are bounded below, for the optimum
+of a linear objective is at the ends; the objective is on the scale of one, or no solver would see
+it; and the costs are not convex, so it starts from several points.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -23,20 +28,63 @@ RADII = 0.5 * 0.75 ** np.arange(16)
 PENALTY = 1e4
 """Price of exceeding a linearised budget by all of it, where removing everything removable costs
 one."""
+FLOOR = 0.1
+"""Least share of a group's channels where importance decides, if the budgets let."""
+STARTS = 8
+"""Points that the sequence starts from where importance decides."""
 
 
-def run(table: Table) -> Integers:
-    """Choices that fit: the best of the rounded solutions, refined."""
+def run(table: Table, starts: int = 1) -> Integers:
+    """Choices that fit: the best of the rounded solutions, refined.
+
+    The sequence begins at the largest common ratio, and at random points beside it.
+    """
     start = uniform.common(table)
     candidates = [refine.fill(table, start)]
     if table.losses.max(initial=0.0) > 0:
-        hull, x = _Hull(table), table.width(start).astype(np.float64)
-        for radius in RADII:
-            x = _solve(table, hull, x, float(radius))
-            rounded = refine.shrink(table, _floor(table, x))
-            if rounded is not None:
-                candidates.append(refine.fill(table, rounded))
+        hull = _Hull(table)
+        for x in _starts(table, start, starts):
+            candidates += _sequence(table, hull, x)
     return refine.exchange(table, min(candidates, key=table.loss))
+
+
+def by_importance(table: Table, importance: Mapping[str, float]) -> Integers:
+    """Choices that fit, of nearly the largest sum of importance times width ratio."""
+    worth = np.array([importance[name] for name in table.names])
+    ratios = table.widths / np.maximum(table.widths[:, -1:], 1)
+    linear = replace(table, losses=worth[:, None] * (1 - ratios))
+    bounded = _bounded(linear)
+    if not bounded.fits(bounded.least):
+        return run(linear, STARTS)
+    return bounded.original(run(bounded, STARTS))
+
+
+def _bounded(table: Table) -> Table:
+    """Without the widths below the floor; a block, which goes or stays, has none."""
+    low = np.where(table.widths[:, 0] > 0, np.ceil(FLOOR * table.widths[:, -1]), 0)
+    kept = [
+        np.flatnonzero(row[:count] >= least)
+        for row, count, least in zip(table.widths, table.counts, low, strict=True)
+    ]
+    return table.only(kept)
+
+
+def _starts(table: Table, common: Integers, count: int) -> list[Floats]:
+    low, high = (table.width(c).astype(np.float64) for c in (table.least, table.full))
+    rng = np.random.default_rng(0)
+    random = [low + (high - low) * rng.random(len(low)) for _ in range(count - 1)]
+    return [table.width(common).astype(np.float64), *random]
+
+
+def _sequence(table: Table, hull: _Hull, x: Floats) -> list[Integers]:
+    """One linear programme after another, each linearised at the last one's solution."""
+    found = []
+    for radius in RADII:
+        x = _solve(table, hull, x, float(radius))
+        rounded = refine.shrink(table, _floor(table, x))
+        if rounded is not None:
+            found.append(refine.fill(table, rounded))
+    return found
 
 
 class _Hull:

@@ -6,20 +6,24 @@ the budgets.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 
 from prunec.passes.allocate.table import Table
 from prunec.passes.polynomial import Floats, Integers
 
+Held: TypeAlias = int | Integers | None
 EFFORT = 1000
 """Exchanges tried at most."""
 
 
-def shrink(table: Table, choice: Integers, hold: int | None = None) -> Integers | None:
+def shrink(table: Table, choice: Integers, hold: Held = None) -> Integers | None:
     """Take the step that loses least per true cost saved until every budget holds.
 
     A step is the next smaller width of one group; savings count in budgets that are still exceeded.
-    ``hold`` is a group that must not move; None when the others alone cannot meet the budgets.
+    ``hold`` is a group, or several, that must not move; None when the others alone cannot meet the
+    budgets.
     """
     choice = choice.copy()
     while True:
@@ -39,7 +43,7 @@ def shrink(table: Table, choice: Integers, hold: int | None = None) -> Integers 
         choice[_cheapest(added, saved)] -= 1
 
 
-def fill(table: Table, choice: Integers, hold: int | None = None) -> Integers:
+def fill(table: Table, choice: Integers, hold: Held = None) -> Integers:
     """Widen the group that gains most per cost, to any width that fits, while anything gains."""
     choice = choice.copy()
     while True:

@@ -6,7 +6,7 @@ import numpy as np
 
 from prunec.passes.allocate import refine
 from prunec.passes.allocate.table import Table
-from prunec.passes.polynomial import Integers
+from prunec.passes.polynomial import Floats, Integers
 
 
 def run(table: Table) -> Integers:
@@ -21,15 +21,18 @@ def common(table: Table) -> Integers:
     low, high = 0, len(breaks)
     while high - low > 1:
         middle = (low + high) // 2
-        if table.fits(_below(table, breaks[middle])):
+        if table.fits(below(table, breaks[middle])):
             low = middle
         else:
             high = middle
-    return _below(table, breaks[low])
+    return below(table, breaks[low])
 
 
-def _below(table: Table, ratio: float) -> Integers:
-    """The widest option of every group that keeps at most ``ratio`` of it, or its narrowest."""
+def below(table: Table, ratio: float | Floats) -> Integers:
+    """The widest option of every group that keeps at most ``ratio`` of it, or its narrowest.
+
+    One ratio for all, or one for each: float64[groups, 1].
+    """
     within = table.widths / table.widths[:, -1:] <= ratio
     chosen: Integers = np.minimum(np.maximum(within.sum(axis=1) - 1, 0), table.full)
     return chosen

@@ -32,6 +32,12 @@ def run(
     if not methods or shrunk.graph is graph:
         return dict(shrunk.weights)
     walk = Walk(graph, weights, shrunk, batches)
+    through(methods, walk)
+    return walk.result()
+
+
+def through(methods: Sequence[Repair], walk: Walk) -> None:
+    """Walk to the end of the graph; every method acts at every node."""
     for dense in walk.nodes:
         walk.dense.compute(dense.name)
         if dense.name not in walk.shrunk.graph.node:
@@ -48,4 +54,3 @@ def run(
                     assert_never(method)
         walk.slim.compute(node.name)
         walk.free(node.name)
-    return walk.result()

@@ -38,14 +38,9 @@ def loss(outputs: Sequence[Any], batch: Batch) -> Tensor:
     output = prediction(outputs)
     if labels.dtype.is_floating_point and labels.shape == output.shape:
         return F.mse_loss(output, labels.to(output.dtype))
-    if not labels.dtype.is_floating_point and output.ndim >= 2:
-        labels = labels.long()
-        last, first = output.shape[:-1], (output.shape[0], *output.shape[2:])
-        choices = (last, first) if output.ndim <= 3 else (first, last)
-        for shape in choices:
-            scores = output.movedim(-1, 1) if shape is last else output
-            if tuple(labels.shape) == tuple(shape) and int(labels.max()) < scores.shape[1]:
-                return _cross_entropy(scores, labels, batch)
+    dim = classes(output, labels)
+    if dim is not None:
+        return _cross_entropy(output.movedim(dim, 1), labels.long(), batch)
     shapes = f"{_show(labels)} against output {_show(output)}"
     raise PruneError(
         Diagnostic(
@@ -54,6 +49,20 @@ def loss(outputs: Sequence[Any], batch: Batch) -> Tensor:
             help="integer labels are classes ([N] for [N, C]), floats have the output's shape",
         )
     )
+
+
+def classes(output: Tensor, labels: Tensor) -> int | None:
+    """The dimension of an output along which it has a score for every class that integer labels
+    name; None where they name none.
+    """
+    if labels.dtype.is_floating_point or output.ndim < 2:
+        return None
+    last = output.ndim - 1
+    for dim in (last, 1) if output.ndim <= 3 else (1, last):
+        others = (*output.shape[:dim], *output.shape[dim + 1 :])
+        if tuple(labels.shape) == others and int(labels.max()) < output.shape[dim]:
+            return dim
+    return None
 
 
 def projection(outputs: Sequence[Any], generator: torch.Generator) -> Tensor:

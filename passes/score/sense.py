@@ -167,16 +167,21 @@ def _per_sample(context: Context, node: Node, effect: Tensor, count: int) -> Ten
     Samples are drawn independently, so the square of a sum over samples is the sum of squares in
     expectation: ``[1]`` is as true, only noisier.
     """
+    rows = by_sample(context, node, effect.double(), count)
+    return effect.double().sum().reshape(1) if rows is None else rows.sum(1)
+
+
+def by_sample(context: Context, node: Node, value: Tensor, count: int) -> Tensor | None:
+    """A node's value as one row a sample, ``[N, rest]``; None where the axes hide the samples."""
     given = context.axes.values[context.graph.inputs[0].name]
     batch = given[0] if given else None
-    effect = effect.double()
     for dim, axis in enumerate(context.axes.values[node.name] or ()):
         factors = axis.factors if isinstance(axis, Product) else (axis,)
         if factors and factors[0] == batch:
-            return effect.movedim(dim, 0).reshape(count, -1).sum(1)
+            return value.movedim(dim, 0).reshape(count, -1)
         if factors and factors[-1] == batch:
-            return effect.movedim(dim, -1).reshape(-1, count).sum(0)
-    return effect.sum().reshape(1)
+            return value.movedim(dim, -1).reshape(-1, count).T
+    return None
 
 
 def _together(a: Tensor, b: Tensor) -> Tensor:

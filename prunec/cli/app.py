@@ -45,6 +45,12 @@ Formatted = Annotated[
         help="How diagnostics are written; with json the results are JSON too.",
     ),
 ]
+Cached = Annotated[
+    bool,
+    typer.Option(
+        "--cache/--no-cache", help="Keep scores in $PRUNEC_CACHE, or the user's cache folder."
+    ),
+]
 
 
 @app.callback()
@@ -66,13 +72,15 @@ def compile_(
         Path | None, typer.Option(help="A plan to apply: nothing is scored, nothing solved.")
     ] = None,
     check: Annotated[bool, typer.Option(help="Prove the output against the original.")] = True,
+    cached: Cached = True,
     form: Formatted = Format.text,
 ) -> int:
     """Make the smaller model, prove it and write it."""
-    from prunec import driver, prepare
+    from prunec import cache, driver, prepare
 
     with console.stages() as stage:
-        job = prepare.from_file(file, plan=plan, out=out, check=check, stage=stage)
+        kept = cache.default() if cached else None
+        job = prepare.from_file(file, plan=plan, out=out, check=check, stage=stage, cache=kept)
         compiled = driver.compile(job)
     _results(compiled.report)
     if compiled.out is not None:
@@ -94,16 +102,18 @@ def plan(
         ),
     ] = None,
     steps: Annotated[int, typer.Option(min=2, help="Bounds of a sweep.")] = 9,
+    cached: Cached = True,
     form: Formatted = Format.text,
 ) -> int:
     """Say what would be removed, and what that costs."""
-    from prunec import driver, output, prepare
+    from prunec import cache, driver, output, prepare
     from prunec.cli import fronts
 
     paths = tuple(out or ())
     fronts.check(paths, swept=sweep is not None)
     with console.stages() as stage:
-        job = prepare.from_file(file, stage=stage)
+        kept = cache.default() if cached else None
+        job = prepare.from_file(file, stage=stage, cache=kept)
         if sweep is not None:
             front = fronts.run(job, sweep, steps)
         else:

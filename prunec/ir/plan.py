@@ -47,7 +47,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class Plan:
-    """Which channels every group keeps. A group that is not named keeps all of its channels."""
+    """Which channels every group keeps. A group that is not named keeps all of its channels.
+
+    ``damage`` is the measured calibration loss, where the solver measures one.
+    """
 
     keep: Mapping[str, tuple[int, ...]]
     solver: str = ""
@@ -55,6 +58,7 @@ class Plan:
     bound: float | None = None
     costs: tuple[Cost, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    damage: float | None = None
 
     def masks(self, groups: tuple[Group, ...]) -> dict[int, Mask]:
         """Atom id -> boolean mask, for the groups that lose channels."""

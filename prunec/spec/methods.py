@@ -129,10 +129,14 @@ class TorchPruning(ScoreMethod):
 
 
 class SolverMethod(Method):
-    """A solver; whether it measures on calibration data."""
+    """A solver; whether it looks at calibration data, and whether at slim models' answers to it."""
 
     @property
     def needs_data(self) -> bool:
+        return self.measures
+
+    @property
+    def measures(self) -> bool:
         return False
 
 
@@ -159,9 +163,12 @@ class Dp(SolverMethod):
         default=0, ge=0, le=100_000, description="plans that are tried by measured loss, 0 for none"
     )
     seed: int = Field(default=0, ge=0, lt=2**32, description="seed of the search")
+    batches: int | None = Field(
+        default=None, ge=1, description="calibration batches to measure on; `none` is all"
+    )
 
     @property
-    def needs_data(self) -> bool:
+    def measures(self) -> bool:
         return self.search > 0
 
 
@@ -174,8 +181,11 @@ class Lp(SolverMethod):
         description="what a layer is worth: how little it shares with others, or "
         "the scores of its channels",
     )
-    beta: float = Field(
-        default=200.0, ge=0, le=10_000, description="how sharply `hsic` tells layers apart"
+    beta: float | None = Field(
+        default=None,
+        ge=0,
+        le=10_000,
+        description="how sharply `hsic` tells layers apart; `none` is by how much they differ",
     )
 
     @property
@@ -202,9 +212,12 @@ class Evolution(SolverMethod):
     population: int = Field(default=50, ge=4, le=10_000, description="plans of one generation")
     generations: int = Field(default=20, ge=1, le=10_000, description="generations")
     seed: int = Field(default=0, ge=0, lt=2**32, description="seed of the search")
+    batches: int | None = Field(
+        default=None, ge=1, description="calibration batches to measure on; `none` is all"
+    )
 
     @property
-    def needs_data(self) -> bool:
+    def measures(self) -> bool:
         return True
 
 
@@ -215,9 +228,12 @@ class FastNas(SolverMethod):
     widths: int = Field(
         default=8, ge=2, le=1_000, description="widths of each group that are measured"
     )
+    batches: int | None = Field(
+        default=None, ge=1, description="calibration batches to measure on; `none` is all"
+    )
 
     @property
-    def needs_data(self) -> bool:
+    def measures(self) -> bool:
         return True
 
 
@@ -258,7 +274,7 @@ class BatchNorm(Method):
 
 
 Score: TypeAlias = Random | L1 | L2 | Taylor | Obs | TorchPruning
-Solver: TypeAlias = Uniform | Greedy | Dp | Lp
+Solver: TypeAlias = Uniform | Greedy | Dp | Lp | Milp | Evolution | FastNas
 Device: TypeAlias = Cpu | Cuda
 Repair: TypeAlias = LeastSquares | BatchNorm
 
@@ -270,7 +286,15 @@ SCORES: dict[str, type[Score]] = {
     "obs": Obs,
     "torch_pruning": TorchPruning,
 }
-SOLVERS: dict[str, type[Solver]] = {"uniform": Uniform, "greedy": Greedy, "dp": Dp, "lp": Lp}
+SOLVERS: dict[str, type[Solver]] = {
+    "uniform": Uniform,
+    "greedy": Greedy,
+    "dp": Dp,
+    "lp": Lp,
+    "milp": Milp,
+    "evolution": Evolution,
+    "fastnas": FastNas,
+}
 DEVICES: dict[str, type[Device]] = {"cpu": Cpu, "cuda": Cuda}
 REPAIRS: dict[str, type[Repair]] = {"least_squares": LeastSquares, "batchnorm": BatchNorm}
 

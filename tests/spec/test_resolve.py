@@ -119,7 +119,7 @@ def test_as_dict_is_json_with_every_default() -> None:
             }
         ],
         "freeze": [],
-        "solve": {"name": "dp", "bins": 10_000, "search": 0, "seed": 0},
+        "solve": {"name": "dp", "bins": 10_000, "search": 0, "seed": 0, "batches": None},
         "repair": [{"name": "least_squares", "ridge": 0.001}, {"name": "batchnorm"}],
         "emit": None,
     }
@@ -238,6 +238,9 @@ def test_multiple_of_auto() -> None:
         ("dp(search=100)", True),
         ("lp", True),
         ('lp(importance="score")', False),
+        ("milp", False),
+        ("evolution", True),
+        ("fastnas", True),
     ],
 )
 def test_what_a_solver_needs(solver: str, needs: bool) -> None:
@@ -347,6 +350,13 @@ def test_a_file_needs_a_target_and_a_model() -> None:
         ("prune channels { score l2(span=2) }", "P0205"),
         ("solve dp(bins=10.5)", "P0206"),
         ("solve dp(bins=1)", "P0206"),
+        ("solve dp(search=-1)", "P0206"),
+        ('solve lp(importance="obs")', "P0206"),
+        ("solve milp(gap=1)", "P0206"),
+        ("solve milp(nodes=0)", "P0206"),
+        ("solve evolution(population=1)", "P0206"),
+        ("solve fastnas(widths=1)", "P0206"),
+        ("solve fastnas(seed=1)", "P0205"),
         ('solve dp(bins="many")', "P0206"),
         ("solve dp(bins=true)", "P0206"),
         ("solve dp(bins=[1])", "P0206"),

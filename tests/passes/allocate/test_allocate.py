@@ -14,7 +14,7 @@ from prunec.passes.allocate import Problem, run
 from prunec.spec import Dp, Greedy, Lp, Solver, Uniform
 from tests.passes.allocate.instances import brute_force, problem, with_blocks
 
-SOLVERS: tuple[Solver, ...] = (Uniform(), Greedy(), Dp(), Lp())
+SOLVERS: tuple[Solver, ...] = (Uniform(), Greedy(), Dp(), Lp(importance="score"))
 SHAPES = ("separable", "chain", "tangled")
 
 
@@ -133,7 +133,8 @@ def test_dp_and_lp_lose_no_more_than_uniform_and_dp_no_more_than_greedy(budgets:
         rng = np.random.default_rng(seed)
         asked = problem(rng, SHAPES[seed % 3], groups=6, largest=12, budgets=budgets)
         loss = {
-            type(s).__name__: run(s, asked).objective for s in (*SOLVERS[:2], Lp(), Dp(bins=50))
+            type(s).__name__: run(s, asked).objective
+            for s in (*SOLVERS[:2], Lp(importance="score"), Dp(bins=50))
         }
         assert max(loss["Dp"], loss["Lp"]) <= loss["Uniform"] + 1e-12
         assert loss["Dp"] <= loss["Greedy"] + 1e-12
