@@ -44,7 +44,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 )
 @pytest.mark.parametrize("chunk", [1, 1 << 24])
 @pytest.mark.filterwarnings("ignore:Using padding='same':UserWarning")
-def test_columns_times_matrix_is_the_convolution(  # noqa: PLR0917
+def test_columns_times_matrix_is_the_convolution(
     shape: tuple[int, ...],
     kernel: tuple[int, ...],
     stride: int | tuple[int, ...],
