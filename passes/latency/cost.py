@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from math import inf
+from math import inf, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ from prunec.passes.polynomial import Floats, Integers, Monomials
 PRICE = 0.5
 """A width is good if every wider one costs this share of the usual price of a channel, or more."""
 REFERENCES = (1.0, 0.5)
-"""The widths of all other groups, as shares, at which that is asked."""
+"""The widths of all other groups, as shares, over which that is averaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,8 @@ class Latency:
 
     def __call__(self, x: Integers) -> Integers:
         """Values at points: int64[..., unknowns] -> int64[...]."""
-        return self.terms(self.holes(x.reshape(-1, self.unknowns))).reshape(x.shape[:-1])
+        points = x.reshape(prod(x.shape[:-1]), self.unknowns)
+        return self.terms(self.holes(points)).reshape(x.shape[:-1])
 
     def value(self, x: Integers) -> int:
         """The value at one point, int64[unknowns]."""
@@ -149,20 +150,17 @@ class Latency:
         fast as: the upper edges of the stairs.
 
         Every wider one costs at least `PRICE` of the usual price of a channel more, per channel,
-        with all other widths full or at half of it.
+        on average over all other widths being full and being half.
         """
         longest = int(self.full.max(initial=1))
         table = np.minimum(np.arange(1, longest + 1)[None], self.full[:, None])
-        good = np.zeros(table.shape, dtype=np.bool_)
-        for share in REFERENCES:
-            others = np.maximum(1, np.rint(self.full * share)).astype(np.int64)
-            for row, curve in enumerate(self.curves(others, table)):
-                end = int(self.full[row])
-                good[row, :end] |= _edges(curve[:end].astype(np.float64))
-        return tuple(
-            tuple(w for w in range(low, int(end) + 1) if w == end or (w and row[w - 1]))
-            for low, end, row in zip(least, self.full, good, strict=True)
-        )
+        others = [np.maximum(1, np.rint(self.full * s)).astype(np.int64) for s in REFERENCES]
+        curves = np.stack([self.curves(x, table) for x in others]).mean(axis=0)
+        found = []
+        for low, end, curve in zip(least, self.full.tolist(), curves, strict=True):
+            good = _edges(curve[:end])
+            found.append(tuple(w for w in range(low, end + 1) if w == end or (w and good[w - 1])))
+        return tuple(found)
 
     @cached_property
     def _parts(self) -> tuple[tuple[NDArray[np.intp], Holes, Terms] | None, ...]:

@@ -5,6 +5,7 @@ takes at other widths, `measure` what it really takes.
 from __future__ import annotations
 
 from prunec.profile.build import Meter as Meter
+from prunec.profile.build import key as key
 from prunec.profile.build import run as run
 from prunec.profile.clock import Sample as Sample
 from prunec.profile.clock import measure as measure
