@@ -5,8 +5,9 @@ then steps. So the time is modelled as a sum of products of steps, one factor pe
 
     t(a, b, ...) = sum over terms of c * f(a) * g(b) * ...,   c >= 0,
 
-where a factor is one of `FACTORS`: the constant, the size itself, the size rounded up to 16 or what
-is added where it is no multiple (of 16: padding; of 2 and 4: the edges of a matrix product).
+where a factor is one of `SMOOTH` (the constant, the size itself, the size rounded up to a block) or
+one of `EDGES`, what is added where the size is no multiple: a convolution pads the last block, a
+matrix product has kernels for 8, 4, 2 rows and 1 row, and runs one for every bit of what is left.
 Coefficients are the non-negative least squares of the relative errors (Lawson and Hanson, 1974),
 re-weighted against outliers (Huber, 1964): a disturbed measurement does not bend the surface. Where
 a size decides which kernel runs (``breaks``), each range has coefficients of its own.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -32,23 +34,28 @@ def _rounded(size: Floats) -> Floats:
     return np.ceil(size / BLOCK) * BLOCK
 
 
-FACTORS: Mapping[str, Callable[[Floats], Floats]] = {
+def _bit(value: int) -> Callable[[Floats], Floats]:
+    return lambda size: (size % (2 * value) >= value).astype(np.float64)
+
+
+SMOOTH: Mapping[str, Callable[[Floats], Floats]] = {
     "one": np.ones_like,
     "size": lambda size: size,
     "block": _rounded,
-    "padded": lambda size: np.where(size % BLOCK != 0, _rounded(size), 0.0),
-    "odd": lambda size: (size % 2 != 0).astype(np.float64),
-    "half": lambda size: (size % 4 >= 2).astype(np.float64),
 }
+EDGES: Mapping[str, Callable[[Floats], Floats]] = {
+    "padded": lambda size: np.where(size % BLOCK != 0, _rounded(size), 0.0),
+    "bit1": _bit(1),
+    "bit2": _bit(2),
+    "bit4": _bit(4),
+    "bit8": _bit(8),
+}
+FACTORS: Mapping[str, Callable[[Floats], Floats]] = {**SMOOTH, **EDGES}
 """What a size may contribute, by name."""
-ALLOWED: Sequence[tuple[str, ...]] = (
-    (),
-    tuple(FACTORS),
-    tuple(FACTORS),
-    ("one", "size", "block"),
-    ("one", "size"),
-)
-"""Factors tried, by the number of sizes: more sizes, fewer factors for each."""
+EDGED = 2
+"""Sizes of a unit up to which edges are looked for; of more, only smooth factors are tried."""
+MANY = 4
+"""Sizes from which on blocks are not tried either."""
 ROUNDS = 8
 LEAST_ERROR = 0.01
 """Relative errors below are not told from noise."""
@@ -122,8 +129,7 @@ def _cells(breaks: Sequence[Sequence[int]], sizes: Integers) -> NDArray[np.intp]
 
 def _fit(sizes: Integers, times: Floats) -> tuple[Term, ...]:
     columns = sizes.shape[1]
-    allowed = ALLOWED[min(columns, len(ALLOWED) - 1)]
-    names = list(product(allowed, repeat=columns))
+    names = _products(columns)
     design = np.stack([_column(n, sizes) for n in names], axis=1) / times[:, None]
     largest = np.maximum(design.max(axis=0), 1e-30)
     design /= largest
@@ -137,6 +143,17 @@ def _fit(sizes: Integers, times: Floats) -> tuple[Term, ...]:
         weight = np.sqrt(np.minimum(1.0, 1.5 * usual / np.maximum(error, 1e-12)))
     terms = zip(names, found / largest, strict=True)
     return tuple(Term(float(c), name) for name, c in terms if c > 0)
+
+
+@cache
+def _products(columns: int) -> list[tuple[str, ...]]:
+    """The products that are tried: at most one of the factors is an edge."""
+    allowed = [name for name in SMOOTH if columns < MANY or name != "block"]
+    found = list(product(allowed, repeat=columns))
+    for at in range(columns if columns <= EDGED else 0):
+        for others in product(allowed, repeat=columns - 1):
+            found += [(*others[:at], edge, *others[at:]) for edge in EDGES]
+    return found
 
 
 def _column(factors: tuple[str, ...], sizes: Integers) -> Floats:

@@ -17,7 +17,7 @@ from prunec import emit, lock
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.graph import Graph
 from prunec.passes import latency, shrink
-from prunec.passes.latency import Units
+from prunec.passes.latency import Unit, Units
 from prunec.passes.polynomial import Monomials
 from prunec.passes.shrink import Shrunk
 from prunec.profile import clock, inputs, kernels, machine, settings, store
@@ -109,7 +109,7 @@ def _prepare(profile: Profile, units: Units, meter: Meter) -> None:
     """An entry for every unit that has none."""
     for unit in units.units:
         if unit.signature not in profile.units:
-            largest = [_value(s, units.widths) for s in unit.sizes]
+            largest = _sizes(unit, units.widths)
             profile.units[unit.signature] = Measured(
                 breaks=meter.breaks(unit.signature, largest), points=[]
             )
@@ -164,13 +164,16 @@ def _record(
     weighted by their number of runs.
     """
     sizes = {**units.widths, **widths}
+    index: dict[str, dict[tuple[int, ...], list[int]]] = {}
     for unit, sample in zip(units.units, samples, strict=True):
-        points = profile.units[unit.signature].points
-        here = [_value(s, sizes) for s in unit.sizes]
-        same = next((p for p in points if p[: len(here)] == here), None)
+        points, here = profile.units[unit.signature].points, _sizes(unit, sizes)
+        if unit.signature not in index:
+            index[unit.signature] = {tuple(p[: len(here)]): p for p in points}
+        same = index[unit.signature].get(here)
         if same is None:
-            points.append([*here, max(1, sample.ns), sample.spread, sample.count])
-            continue
+            same = [*here, 0, 0, 0]
+            index[unit.signature][here] = same
+            points.append(same)
         ns, spread, count = same[len(here) :]
         both = count + sample.count
         same[len(here) :] = [
@@ -178,6 +181,10 @@ def _record(
             round((spread * count + sample.spread * sample.count) / both),
             both,
         ]
+
+
+def _sizes(unit: Unit, widths: Mapping[int, int]) -> tuple[int, ...]:
+    return tuple(_value(s, widths) for s in unit.sizes)
 
 
 def _value(size: Monomials, widths: Mapping[int, int]) -> int:

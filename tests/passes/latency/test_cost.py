@@ -21,7 +21,7 @@ SURFACES = {
                 Term(100.0, ("one", "one")),
                 Term(3.0, ("size", "block")),
                 Term(20.0, ("one", "padded")),
-                Term(7.5, ("half", "size")),
+                Term(7.5, ("bit2", "size")),
             ),
         ),
     ),
@@ -29,7 +29,7 @@ SURFACES = {
         ((7,), ()),
         ((Term(50.0, ("size", "size")), Term(9.0, ("one", "one"))), (Term(20.0, ("size", "one")),)),
     ),
-    "norm": Surface(((),), ((Term(2.0, ("size",)), Term(30.0, ("one",)), Term(4.0, ("odd",))),)),
+    "norm": Surface(((),), ((Term(2.0, ("size",)), Term(30.0, ("one",)), Term(4.0, ("bit1",))),)),
     "fixed": Surface((), ((Term(1000.0, ()),),)),
 }
 SIZES = {A: 20, B: 24, C: 9, BLOCK: 1}
