@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from torch import nn
 
-from prunec import emit, lock
+from prunec import emit, hashing
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.graph import Graph
 from prunec.passes import latency, shrink
@@ -47,7 +47,7 @@ class Meter:
 
 def key(graph: Graph) -> str:
     """What a profile knows a model by."""
-    return lock.digest(str(graph).encode())
+    return hashing.digest(str(graph).encode())
 
 
 def run(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.optimize import nnls
 
-from prunec import lock
+from prunec import hashing
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.graph import Graph
 from prunec.passes import latency
@@ -34,7 +34,7 @@ def latency_of(
     Raises:
         PruneError: P0621 if the profile lacks units of the model, or the model.
     """
-    known = profile.models.get(lock.digest(str(graph).encode()))
+    known = profile.models.get(hashing.digest(str(graph).encode()))
     check(profile, known, units, device)
     assert known is not None
     inside = units.within(scope)

@@ -7,14 +7,13 @@ at all, so that a run that is interrupted loses at most what it was measuring.
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from prunec import output
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.spec import Cpu, Cuda, Device
 
@@ -130,19 +129,14 @@ def read(path: Path) -> Profile:
 
 
 def write(profile: Profile, path: Path) -> None:
-    """Write a profile, whole or not at all; rows of numbers take one line each."""
+    """Write a profile, whole or not at all; rows of numbers take one line each.
+
+    Raises:
+        PruneError: P0649 if it cannot be written.
+    """
     text = json.dumps(profile.model_dump(mode="json"), indent=1, ensure_ascii=False)
     text = ROWS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8"
-    ) as file:
-        file.write(text + "\n")
-    try:
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
-    except OSError:
-        os.unlink(file.name)
-        raise
+    output.write(path, f"{text}\n".encode())
 
 
 def _unreadable(path: Path, reason: str) -> PruneError:
