@@ -145,6 +145,24 @@ def diff(
 
 
 @app.command()
+def profile(
+    file: Spec,
+    on: Annotated[
+        str | None, typer.Option(help='A device, such as "cpu(threads=1, batch=1)".')
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The profile to write, instead of the one beside FILE.")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Measure what is known as well.")] = False,
+    form: Formatted = Format.text,
+) -> int:
+    """Measure the model's operators on this machine, for targets of latency."""
+    from prunec.cli import profiles
+
+    return profiles.run(file, on=on, out=out, again=again)
+
+
+@app.command()
 def check(
     file: Spec,
     artifact: Annotated[

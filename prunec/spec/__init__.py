@@ -6,6 +6,8 @@ from prunec.spec.amounts import Amount as Amount
 from prunec.spec.amounts import Count as Count
 from prunec.spec.amounts import Measure as Measure
 from prunec.spec.amounts import Share as Share
+from prunec.spec.devices import device as device
+from prunec.spec.devices import devices as devices
 from prunec.spec.formats import FORMATS as FORMATS
 from prunec.spec.formats import Format as Format
 from prunec.spec.formats import HuggingFace as HuggingFace

@@ -1,0 +1,93 @@
+"""Predicting: from a profile to the latency of a model as a function of its widths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy.optimize import nnls
+
+from prunec import hashing
+from prunec.diagnostics import Diagnostic, PruneError
+from prunec.ir.graph import Graph
+from prunec.passes import latency
+from prunec.passes.latency import Correction, Latency, Surface, Units
+from prunec.profile.store import Measured, Model, Profile
+from prunec.spec import Device
+
+SHOWN = 3
+
+
+def latency_of(
+    profile: Profile,
+    graph: Graph,
+    units: Units,
+    unknowns: Sequence[int],
+    device: Device,
+    *,
+    scope: frozenset[str] | None = None,
+) -> Latency:
+    """The latency of a model, or of the modules of a scope, in the widths of some atoms.
+
+    ``units`` are those of the dense ``graph`` (`passes.latency.run`), ``unknowns`` atoms.
+
+    Raises:
+        PruneError: P0621 if the profile lacks units of the model, or the model.
+    """
+    known = profile.models.get(hashing.digest(str(graph).encode()))
+    check(profile, known, units, device)
+    assert known is not None
+    inside = units.within(scope)
+    found = {s: surface(profile.units[s]) for s in dict.fromkeys(u.signature for u in inside.units)}
+    return Latency.compile(inside, found, unknowns, correction(known))
+
+
+def predict(
+    profile: Profile,
+    graph: Graph,
+    units: Units,
+    device: Device,
+    widths: Mapping[int, int] | None = None,
+) -> int:
+    """Nanoseconds of one forward of the emitted model; ``widths`` by atom, absent ones full."""
+    given = dict(widths or {})
+    unknowns = sorted(set(units.widths) & set(given))
+    found = latency_of(profile, graph, units, unknowns, device)
+    return found.value(np.array([given[a] for a in unknowns], dtype=np.int64))
+
+
+def check(profile: Profile, known: Model | None, units: Units, device: Device) -> None:
+    """Whether everything that a prediction needs is measured."""
+    wanted = dict.fromkeys(u.signature for u in units.units)
+    lacking = [s for s in wanted if s not in profile.units or not profile.units[s].points]
+    if lacking or known is None or not known.whole:
+        raise PruneError(_lacking(lacking, len(wanted), device))
+
+
+def surface(measured: Measured) -> Surface:
+    """The surface through the points of a unit."""
+    points = np.array(measured.points, dtype=np.int64)
+    sizes = points[:, :-3]
+    return latency.fit(sizes, points[:, -3].astype(np.float64), measured.breaks)
+
+
+def correction(known: Model) -> Correction:
+    """What the whole costs beside its units: both non-negative, least squares of the relative
+    errors.
+    """
+    total = np.array([w.ns for w in known.whole], dtype=np.float64)
+    units = np.array([w.units for w in known.whole], dtype=np.float64)
+    rows = np.stack([units, np.full(len(units), float(max(1, known.nodes)))], axis=1)
+    (scale, overhead), _ = nnls(rows / total[:, None], np.ones(len(total)))
+    return Correction(float(scale), float(overhead))
+
+
+def _lacking(signatures: Sequence[str], count: int, device: Device) -> Diagnostic:
+    more = f" and {len(signatures) - SHOWN} more" if len(signatures) > SHOWN else ""
+    what = f"{len(signatures)} of {count} kinds of operators" if signatures else "the whole model"
+    return Diagnostic(
+        "P0621",
+        f"the device profile lacks {what} of this model",
+        notes=(*signatures[:SHOWN], *([more.strip()] if more else [])),
+        help=f'measure them: `prunec profile FILE --on "{device}"`; what is known stays',
+    )
