@@ -35,23 +35,23 @@ class Solution(Protocol):
 S = TypeVar("S", bound=Solution)
 
 
-def run(table: Table, solve: Callable[[Table], S]) -> tuple[S, Table]:
-    """A solution whose choices fit all sums, and the table with those that it was found with."""
-    if len(table.costs) <= FEW:
-        return solve(table), table
-    active = _tightest(table, uniform.common(table), range(len(table.costs)), FEW)
+def run(table: Table, solve: Callable[[Table], S]) -> tuple[S, frozenset[int]]:
+    """A solution whose choices fit all sums, and the sums that it was found with, by their rows."""
+    everything = frozenset(range(len(table.costs)))
+    if len(everything) <= FEW:
+        return solve(table), everything
+    active = _tightest(table, uniform.common(table), sorted(everything), FEW)
     while True:
-        few = only(table, active)
-        found = solve(few)
-        broken = [row for row in range(len(table.costs)) if not _holds(table, found.choice, row)]
+        found = solve(only(table, active))
+        broken = [row for row in sorted(everything) if not _holds(table, found.choice, row)]
         if not broken:
-            return found, few
+            return found, active
         if active & set(broken):
             raise InternalError("a solution exceeds a budget that it was found with")
         active |= _tightest(table, found.choice, broken, len(active))
 
 
-def only(table: Table, rows: set[int]) -> Table:
+def only(table: Table, rows: frozenset[int]) -> Table:
     """The table with some of its costs."""
     chosen = sorted(rows)
     return replace(
@@ -61,11 +61,11 @@ def only(table: Table, rows: set[int]) -> Table:
     )
 
 
-def _tightest(table: Table, choice: Integers, rows: range | list[int], count: int) -> set[int]:
+def _tightest(table: Table, choice: Integers, rows: list[int], count: int) -> frozenset[int]:
     """Those of some rows that use most of their bounds."""
     found = np.array(rows)
     order = np.argsort(-table.usage(choice)[found], kind="stable")
-    return set(found[order[:count]].tolist())
+    return frozenset(found[order[:count]].tolist())
 
 
 def _holds(table: Table, choice: Integers, row: int) -> bool:
