@@ -9,7 +9,7 @@ import numpy as np
 
 from prunec.diagnostics import InternalError
 from prunec.ir.plan import Plan
-from prunec.passes.allocate import bound, dp, evolution, fastnas, greedy, lp, search, uniform
+from prunec.passes.allocate import bound, dp, evolution, fastnas, greedy, lp, rows, search, uniform
 from prunec.passes.allocate.conflict import Limit as Limit
 from prunec.passes.allocate.dp import Solution
 from prunec.passes.allocate.problem import Budget as Budget
@@ -35,7 +35,7 @@ def run(solver: Solver, problem: Problem, damage: Damage | None = None) -> Plan:
     notes = check(problem)
     whole = Table.build(problem)
     table = whole.thinned(OPTIONS)
-    solution = _solve(solver, table, damage)
+    solution, binding = rows.run(table, lambda given: _solve(solver, given, damage))
     choice = solution.choice
     if not table.fits(choice):
         raise InternalError("the plan exceeds a budget")
@@ -44,6 +44,7 @@ def run(solver: Solver, problem: Problem, damage: Damage | None = None) -> Plan:
     measured = None if damage is None or not damage.tried else damage(table.named(choice))
     if measured is not None and damage is not None:
         notes += (f"calibration loss {measured:.4g} (dense: 0), {damage.tried} plans measured",)
+    whole = rows.only(whole, binding)
     return Plan(
         keep=_keep(problem, table.named(choice)),
         solver=solver.name,

@@ -12,10 +12,11 @@ from prunec.ir.graph import Ref
 from prunec.ir.group import Branch, Group
 from prunec.ir.plan import Ranking
 from prunec.passes.allocate.problem import Budget, Problem, allowed_widths
-from prunec.passes.cost import Costs, Metric, Term
+from prunec.passes.cost import Costs, Sum, Term
+from prunec.passes.liveness import Liveness, Point, Span
 from prunec.passes.polynomial import Monomials
 
-METRICS: tuple[Metric, ...] = ("macs", "params")
+METRICS: tuple[Sum, ...] = ("macs", "params")
 
 
 def separable(rng: np.random.Generator, groups: int) -> Monomials:
@@ -100,6 +101,21 @@ def with_blocks(rng: np.random.Generator, asked: Problem, blocks: int = 2) -> Pr
         rankings={**asked.rankings, **{n: Ranking(np.zeros(1, int), v) for n, v in losses.items()}},
         widths={**asked.widths, **{g.name: (0, 1) for g in members}},
     )
+
+
+def with_peaks(rng: np.random.Generator, asked: Problem, points: int = 5) -> Problem:
+    """The problem with one more budget: of the largest of several tangled sums."""
+    groups = [g.atom.id for g in asked.groups if not g.branches]
+    sums = [tangled(rng, len(groups)) for _ in range(points)]
+    spans = tuple(Span(k, k, each) for k, each in enumerate(sums))
+    whole = Liveness((Point(frozenset({""}), {(): 1}),) * points, spans, asked.costs.sizes)
+    costs = replace(asked.costs, alive=lambda _: whole)
+    least = {g.name: asked.allowed(g)[0] for g in asked.groups}
+    probe = Budget("activations", 0, "activations")
+    extended = replace(asked, costs=costs)
+    bound = int(rng.integers(extended.cost(probe, least), extended.cost(probe)))
+    budget = Budget("activations", bound, f"activations <= {bound}")
+    return replace(extended, budgets=(*asked.budgets, budget))
 
 
 def ranking(rng: np.random.Generator, size: int) -> Ranking:

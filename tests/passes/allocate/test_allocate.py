@@ -11,8 +11,9 @@ import pytest
 from prunec.diagnostics import PruneError
 from prunec.ir.plan import Plan
 from prunec.passes.allocate import Problem, run
+from prunec.passes.allocate.table import Table
 from prunec.spec import Dp, Greedy, Lp, Solver, Uniform
-from tests.passes.allocate.instances import brute_force, problem, with_blocks
+from tests.passes.allocate.instances import brute_force, problem, with_blocks, with_peaks
 
 SOLVERS: tuple[Solver, ...] = (Uniform(), Greedy(), Dp(), Lp(importance="score"))
 SHAPES = ("separable", "chain", "tangled")
@@ -125,6 +126,35 @@ def test_a_larger_budget_never_loses_more() -> None:
             for bound in range(budget.bound, dense, max(1, (dense - budget.bound) // 6))
         ]
         assert losses == sorted(losses, reverse=True)
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("budgets", [0, 1])
+def test_a_budget_may_bound_the_largest_of_several(solver: Solver, budgets: int) -> None:
+    reached = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        asked = problem(rng, SHAPES[seed % 3], groups=3, largest=6, budgets=1)
+        asked = with_peaks(rng, replace(asked, budgets=asked.budgets[:budgets]))
+        plan, best = run(solver, asked), brute_force(asked)
+        respects(asked, plan)
+        assert plan.bound is not None
+        assert plan.bound <= best * (1 + 1e-9) + 1e-12, seed
+        assert plan.objective >= best - 1e-12, seed
+        reached.append(plan.objective <= best + 1e-12)
+    assert sum(reached) >= (36 if isinstance(solver, Dp) else 20)
+
+
+def test_only_what_can_exceed_a_bound_is_in_the_table() -> None:
+    rng = np.random.default_rng(1)
+    asked = problem(rng, "separable", groups=3, largest=6)
+    asked = with_peaks(rng, replace(asked, budgets=()), points=8)
+    table = Table.build(asked)
+    (budget,) = asked.budgets
+    full = table.width(table.full)
+    assert 1 <= len(table.costs) < 8
+    assert all(cost.value(full) > budget.bound for cost in table.costs)
+    assert max(cost.value(full) for cost in table.costs) == asked.cost(budget)
 
 
 @pytest.mark.parametrize("budgets", [1, 2])
