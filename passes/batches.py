@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
+from prunec import hashing
 from prunec.diagnostics import Diagnostic, PruneError, nearest
 from prunec.ir.graph import Dict_, Graph, Input, Ref, Sequence_, Tree
 
@@ -28,6 +29,13 @@ class Batch:
     def size(self) -> int:
         """Samples in the batch: the first dimension of the first input that has one."""
         return next((x.shape[0] for x in self.inputs if x.ndim), 1)
+
+
+def digest(batches: Sequence[Batch]) -> str:
+    """The hash of every bit of the inputs and labels."""
+    named = {f"{k}.{n}": x for k, b in enumerate(batches) for n, x in enumerate(b.inputs)}
+    labels = {f"{k}.labels": b.labels for k, b in enumerate(batches) if b.labels is not None}
+    return hashing.tensors(named | labels)
 
 
 def collate(data: Iterable[object], graph: Graph, limit: int | None = None) -> tuple[Batch, ...]:

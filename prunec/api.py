@@ -92,6 +92,7 @@ def sweep(
     args: tuple[Any, ...] = (),
     kwargs: Mapping[str, Any] | None = None,
     calibrate: Iterable[object] | None = None,
+    cache: str | Path | None = None,
 ) -> tuple[tuple[str, Plan | tuple[Diagnostic, ...]], ...]:
     """Plan for many bounds of one target; the model is traced and scored once.
 
@@ -99,7 +100,7 @@ def sweep(
         metric: what the target says beside its amount: ``"macs"``, ``"latency on cpu"``. A target
             of the spec that says this is replaced, all others stay as they are.
         bounds: amounts as in the language: ``"70%"``, ``"4.5ms"``, ``2_000_000``.
-        spec, model, args, kwargs, calibrate: as of `plan`.
+        spec, model, args, kwargs, calibrate, cache: as of `plan`.
 
     Returns:
         Each bound with its plan, or with what says that there is none.
@@ -107,7 +108,7 @@ def sweep(
     Raises:
         PruneError: whatever the user can mend, but that a bound cannot be met.
     """
-    job = _job(spec, model, args, kwargs, calibrate=calibrate)
+    job = _job(spec, model, args, kwargs, calibrate=calibrate, cache=_path(cache))
     asked = [str(bound) for bound in bounds]
     _, found = sweeping.run(job, metric, asked)
     return tuple(zip(asked, (each.found for each in found), strict=True))

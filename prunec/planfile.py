@@ -22,7 +22,7 @@ from prunec.ir.graph import Graph
 from prunec.ir.plan import Plan
 from prunec.lock import Cost, Digest, Section, Versions
 from prunec.passes.allocate import Problem
-from prunec.passes.batches import Batch
+from prunec.passes.batches import Batch, digest
 from prunec.report.data import cost_dict
 from prunec.spec import Solver
 
@@ -102,7 +102,7 @@ def inputs(
         spec=hashing.digest(text.encode()),
         graph=hashing.digest(str(graph).encode()),
         weights=None if meta else hashing.tensors(weights),
-        data=_data(batches) if batches else None,
+        data=digest(batches) if batches else None,
         profile=None if profile is None else hashing.digest(profile),
     )
 
@@ -200,12 +200,6 @@ def _gap(plan: Plan) -> float | None:
     if plan.bound is None:
         return None
     return (plan.objective - plan.bound) / plan.objective if plan.objective else 0.0
-
-
-def _data(batches: Sequence[Batch]) -> str:
-    named = {f"{k}.{n}": x for k, b in enumerate(batches) for n, x in enumerate(b.inputs)}
-    labels = {f"{k}.labels": b.labels for k, b in enumerate(batches) if b.labels is not None}
-    return hashing.tensors(named | labels)
 
 
 def _no_plan(name: str, reason: str) -> PruneError:

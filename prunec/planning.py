@@ -22,6 +22,7 @@ from prunec.ir.axis import Mask
 from prunec.ir.plan import Plan
 from prunec.passes import allocate
 from prunec.passes.allocate import Problem
+from prunec.passes.allocate.problem import check
 from prunec.passes.batches import Batch, collate
 from prunec.planfile import Inputs
 from prunec.prepare import Job, Subject
@@ -77,18 +78,24 @@ def run(job: Job, subject: Subject) -> Planned:
     return solved(ready) if job.plan is None else _applied(ready, job.plan)
 
 
-def prepared(job: Job, subject: Subject) -> Planned:
-    """All that solving needs: nothing is removed yet."""
+def prepared(job: Job, subject: Subject, *, feasible: bool = True) -> Planned:
+    """All that solving needs: nothing is removed yet. With ``feasible``, targets that cannot be met
+    are refused before anything is scored (P0601 to P0603).
+    """
     vocabulary.check(job)
     if job.spec.reads_weights:
         weights.check_real(subject.module, "a score or the solver of this spec")
     model = understand.run(subject, job.stage, renumber=job.spec.renumbers)
     chosen = selection.run(job.spec, model.analysis)
-    batches = _calibration(job, model)
-    given = job.plan is not None
-    scored = Scored(budgets.unranked(chosen)) if given else scoring.run(job, model, chosen, batches)
-    problem = budgets.problem(job.spec, model, chosen, scored.rankings)
-    return Planned(job, model, chosen, batches, problem, Plan({}), scored)
+    problem = budgets.problem(job.spec, model, chosen, budgets.unranked(chosen))
+    if feasible and job.plan is None:
+        check(problem)
+    ready = Planned(job, model, chosen, _calibration(job, model), problem, Plan({}))
+    if job.plan is not None:
+        return ready
+    scored = scoring.run(job, model, chosen, ready.batches)
+    ranked = replace(problem, rankings=scored.rankings)
+    return replace(ready, problem=ranked, scored=scored)
 
 
 def solved(ready: Planned) -> Planned:

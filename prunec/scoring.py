@@ -22,7 +22,7 @@ from prunec.diagnostics import Diagnostic
 from prunec.ir.group import Group
 from prunec.ir.plan import Ranking
 from prunec.passes import score
-from prunec.passes.batches import Batch
+from prunec.passes.batches import Batch, digest
 from prunec.passes.damage import Damage
 from prunec.passes.score import Context
 from prunec.prepare import Job
@@ -83,7 +83,7 @@ class _Scorer:
             _computed_by(),
             hashing.digest(str(traced.graph).encode()),
             hashing.tensors(traced.weights),
-            _hash(self.batches),
+            digest(self.batches),
         )
 
     def ranked(self, rule: Rule) -> dict[str, Ranking]:
@@ -146,12 +146,6 @@ def _read(cache: Cache, key: str, groups: Sequence[Group]) -> dict[str, Ranking]
         group.name: Ranking(tensors[f"order.{k}"].numpy(), tensors[f"loss.{k}"].numpy())
         for k, group in enumerate(groups)
     }
-
-
-def _hash(batches: Sequence[Batch]) -> str:
-    named = {f"{k}.{n}": x for k, b in enumerate(batches) for n, x in enumerate(b.inputs)}
-    labels = {f"{k}.labels": b.labels for k, b in enumerate(batches) if b.labels is not None}
-    return hashing.tensors(named | labels)
 
 
 @cache

@@ -47,7 +47,7 @@ def run(job: Job, metric: str, bounds: Sequence[str]) -> tuple[Planned, tuple[Sw
     targets = [target(job.spec, metric, bound) for bound in bounds]
     others = [t for t in job.spec.targets if not _same(t, targets[0])]
     swept = job.spec.model_copy(update={"targets": (*others, targets[0])})
-    ready = planning.prepared(replace(job, spec=swept), prepare.run(job))
+    ready = planning.prepared(replace(job, spec=swept), prepare.run(job), feasible=False)
     return ready, tuple(_solved(ready, each) for each in targets)
 
 

@@ -266,3 +266,12 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(PruneError, match="P0649"):
         prunec.plan(SPEC, model=net(), args=(X,), out=tmp_path / "absent" / "p.json")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_targets_out_of_reach_are_refused_before_anything_is_scored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(score, "run", lambda *given: pytest.fail("scored"))
+    for share, code in (("1%", "P0601"), ("100%", "P0602")):
+        with pytest.raises(PruneError, match=code):
+            prunec.plan(f"target macs <= {share}", model=net(), args=(X,))
