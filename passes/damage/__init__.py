@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import cached_property
 
 from prunec import cache as caches
 from prunec.cache import Cache
@@ -17,7 +18,8 @@ from prunec.ir.graph import Graph
 from prunec.ir.plan import Plan, Ranking
 from prunec.passes import repair, shrink
 from prunec.passes.damage.divergence import divergence, ends_in_scores
-from prunec.passes.execute import Tape, Value
+from prunec.passes.damage.replay import Replay, record
+from prunec.passes.execute import Steps, Value
 from prunec.passes.repair.walk import Walk
 from prunec.passes.score.context import Context
 from prunec.spec import BatchNorm
@@ -76,6 +78,10 @@ class Damage:
         """The calibration loss when one group alone has this width."""
         return self({group: width})
 
+    def forget(self) -> None:
+        """Let go of the dense model's values; they are computed again when a plan is measured."""
+        self.__dict__.pop("_dense", None)
+
     def _recall(self, key: str, keep: Mapping[str, tuple[int, ...]]) -> float:
         """From the cache, or measured and kept there."""
         found = self._cache.number(key)
@@ -88,11 +94,18 @@ class Damage:
         self._cache.keep_number(key, found)
         return found
 
+    @cached_property
+    def _dense(self) -> dict[str, list[Value]] | None:
+        """The dense model's values, computed once where they are not too many."""
+        return record(self.context.graph, self.context.weights, self.context.batches)
+
     def _measure(self, keep: Mapping[str, tuple[int, ...]]) -> float:
         graph, weights, axes = self.context.graph, self.context.weights, self.context.axes
         batches = self.context.batches
         shrunk = shrink.run(graph, weights, axes, self.context.groups, Plan(keep))
-        walk = Walk(graph, weights, shrunk, batches)
+        held = self._dense
+        replay = None if held is None else Replay(graph, held)
+        walk = Walk(graph, weights, shrunk, batches, replay)
         repair.through((BatchNorm(),), walk)
         dense = _outputs(walk.dense, graph, len(batches))
         slim = _outputs(walk.slim, shrunk.graph, len(batches))
@@ -104,7 +117,7 @@ class Damage:
         return math.inf
 
 
-def _outputs(tape: Tape, graph: Graph, batches: int) -> list[list[Value]]:
+def _outputs(tape: Steps, graph: Graph, batches: int) -> list[list[Value]]:
     """What a model returns, by batch."""
     return [[tape.values[ref.name][k] for ref in graph.outputs] for k in range(batches)]
 
