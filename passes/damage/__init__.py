@@ -54,6 +54,7 @@ class Damage:
         self._sizes = {g.name: g.size for g in context.groups}
         self._cache, self._inputs, self._stage = cache or Cache(), inputs, stage
         self._known: dict[str, float] = {}
+        self._asked: set[str] = set()
         self._scores = ends_in_scores(context.graph)
 
     def __call__(self, widths: Mapping[str, int]) -> float:
@@ -65,22 +66,24 @@ class Damage:
         if not keep:
             return 0.0
         key = caches.key("damage", self._inputs, *(f"{name} {k}" for name, k in keep.items()))
+        self._asked.add(key)
         if key not in self._known:
             self._known[key] = self._recall(key, keep)
         return self._known[key]
 
     @property
     def tried(self) -> int:
-        """How many plans were asked for, the dense one aside."""
-        return len(self._known)
+        """How many plans this solve has asked for, the dense one aside."""
+        return len(self._asked)
 
     def sensitivity(self, group: str, width: int) -> float:
         """The calibration loss when one group alone has this width."""
         return self({group: width})
 
     def forget(self) -> None:
-        """Let go of the dense model's values; they are computed again when a plan is measured."""
+        """End a solve: let go of the dense model's values, which the next one computes again."""
         self.__dict__.pop("_dense", None)
+        self._asked.clear()
 
     def _recall(self, key: str, keep: Mapping[str, tuple[int, ...]]) -> float:
         """From the cache, or measured and kept there."""

@@ -96,6 +96,10 @@ def test_the_dense_model_has_none_and_a_plan_is_measured_once() -> None:
     assert found.sensitivity(name, width) == found({name: width}) > 0
     assert found.measured == found.tried == 2
     assert stages == ["measuring plan 1", "measuring plan 2"]
+    found.forget()
+    assert found.tried == 0
+    assert found(widths) == damage(small)(widths)
+    assert (found.measured, found.tried) == (2, 1)
 
 
 @pytest.mark.parametrize("blocks", [False, True])
