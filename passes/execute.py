@@ -12,7 +12,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -78,6 +78,19 @@ def run(
         for name in dying[node.name]:
             del values[name]
     return tuple(values[ref.name] for ref in graph.outputs)
+
+
+class Steps(Protocol):
+    """All values of a model over a calibration set, one node at a time; `Tape` is one."""
+
+    graph: Graph
+    values: dict[str, list[Value]]
+
+    def compute(self, name: str) -> None:
+        """Compute a node on every batch."""
+
+    def free(self, name: str) -> None:
+        """Forget every value whose last reader is this node."""
 
 
 class Tape:

@@ -44,6 +44,7 @@ def run(solver: Solver, problem: Problem, damage: Damage | None = None) -> Plan:
     measured = None if damage is None or not damage.tried else damage(table.named(choice))
     if measured is not None and damage is not None:
         notes += (f"calibration loss {measured:.4g} (dense: 0), {damage.tried} plans measured",)
+        damage.forget()
     whole = rows.only(whole, binding)
     return Plan(
         keep=_keep(problem, table.named(choice)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import cached_property
 
 from prunec import cache as caches
 from prunec.cache import Cache
@@ -17,7 +18,8 @@ from prunec.ir.graph import Graph
 from prunec.ir.plan import Plan, Ranking
 from prunec.passes import repair, shrink
 from prunec.passes.damage.divergence import divergence, ends_in_scores
-from prunec.passes.execute import Tape, Value
+from prunec.passes.damage.replay import Replay, record
+from prunec.passes.execute import Steps, Value
 from prunec.passes.repair.walk import Walk
 from prunec.passes.score.context import Context
 from prunec.spec import BatchNorm
@@ -52,6 +54,7 @@ class Damage:
         self._sizes = {g.name: g.size for g in context.groups}
         self._cache, self._inputs, self._stage = cache or Cache(), inputs, stage
         self._known: dict[str, float] = {}
+        self._asked: set[str] = set()
         self._scores = ends_in_scores(context.graph)
 
     def __call__(self, widths: Mapping[str, int]) -> float:
@@ -63,18 +66,24 @@ class Damage:
         if not keep:
             return 0.0
         key = caches.key("damage", self._inputs, *(f"{name} {k}" for name, k in keep.items()))
+        self._asked.add(key)
         if key not in self._known:
             self._known[key] = self._recall(key, keep)
         return self._known[key]
 
     @property
     def tried(self) -> int:
-        """How many plans were asked for, the dense one aside."""
-        return len(self._known)
+        """How many plans this solve has asked for, the dense one aside."""
+        return len(self._asked)
 
     def sensitivity(self, group: str, width: int) -> float:
         """The calibration loss when one group alone has this width."""
         return self({group: width})
+
+    def forget(self) -> None:
+        """End a solve: let go of the dense model's values, which the next one computes again."""
+        self.__dict__.pop("_dense", None)
+        self._asked.clear()
 
     def _recall(self, key: str, keep: Mapping[str, tuple[int, ...]]) -> float:
         """From the cache, or measured and kept there."""
@@ -88,11 +97,18 @@ class Damage:
         self._cache.keep_number(key, found)
         return found
 
+    @cached_property
+    def _dense(self) -> dict[str, list[Value]] | None:
+        """The dense model's values, computed once where they are not too many."""
+        return record(self.context.graph, self.context.weights, self.context.batches)
+
     def _measure(self, keep: Mapping[str, tuple[int, ...]]) -> float:
         graph, weights, axes = self.context.graph, self.context.weights, self.context.axes
         batches = self.context.batches
         shrunk = shrink.run(graph, weights, axes, self.context.groups, Plan(keep))
-        walk = Walk(graph, weights, shrunk, batches)
+        held = self._dense
+        replay = None if held is None else Replay(graph, held)
+        walk = Walk(graph, weights, shrunk, batches, replay)
         repair.through((BatchNorm(),), walk)
         dense = _outputs(walk.dense, graph, len(batches))
         slim = _outputs(walk.slim, shrunk.graph, len(batches))
@@ -104,7 +120,7 @@ class Damage:
         return math.inf
 
 
-def _outputs(tape: Tape, graph: Graph, batches: int) -> list[list[Value]]:
+def _outputs(tape: Steps, graph: Graph, batches: int) -> list[list[Value]]:
     """What a model returns, by batch."""
     return [[tape.values[ref.name][k] for ref in graph.outputs] for k in range(batches)]
 

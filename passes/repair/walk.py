@@ -13,7 +13,7 @@ from torch import Tensor
 from prunec.ir.axis import Mask
 from prunec.ir.graph import Graph, Node, Ref
 from prunec.passes.batches import Batch
-from prunec.passes.execute import Tape, schedule
+from prunec.passes.execute import Steps, Tape, schedule
 from prunec.passes.repair.norm import BatchNorm, along, batch_norm
 from prunec.passes.shrink import Shrunk, select
 
@@ -27,15 +27,20 @@ TINY = 1e-6
 
 class Walk:
     """Both models at one point of the graph. A repair reads values and targets and changes
-    ``slim.weights``.
+    ``slim.weights``. ``dense`` are the dense model's values where they are known already.
     """
 
     def __init__(
-        self, graph: Graph, weights: Mapping[str, Tensor], shrunk: Shrunk, batches: Sequence[Batch]
+        self,
+        graph: Graph,
+        weights: Mapping[str, Tensor],
+        shrunk: Shrunk,
+        batches: Sequence[Batch],
+        dense: Steps | None = None,
     ) -> None:
         self.nodes = schedule(graph)
         self.shrunk = shrunk
-        self.dense = Tape(graph, weights, batches, self.nodes)
+        self.dense: Steps = Tape(graph, weights, batches, self.nodes) if dense is None else dense
         left = [found for n in self.nodes if (found := shrunk.graph.node.get(n.name)) is not None]
         self.slim = Tape(shrunk.graph, shrunk.weights, batches, left)
         self.original = self.slim.weights | {}

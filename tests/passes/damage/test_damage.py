@@ -17,7 +17,8 @@ from prunec.diagnostics import PruneError
 from prunec.ir.plan import Plan, Ranking
 from prunec.passes import repair, score, shrink
 from prunec.passes.batches import Batch
-from prunec.passes.damage import Damage
+from prunec.passes.blocks import run as find_blocks
+from prunec.passes.damage import Damage, replay
 from prunec.passes.execute import run as execute
 from prunec.spec import L2, BatchNorm
 from tests.passes.small import Mlp, Residual, Small, build
@@ -95,6 +96,30 @@ def test_the_dense_model_has_none_and_a_plan_is_measured_once() -> None:
     assert found.sensitivity(name, width) == found({name: width}) > 0
     assert found.measured == found.tried == 2
     assert stages == ["measuring plan 1", "measuring plan 2"]
+    found.forget()
+    assert found.tried == 0
+    assert found(widths) == damage(small)(widths)
+    assert (found.measured, found.tried) == (2, 1)
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+def test_the_dense_model_may_be_computed_once_or_each_time(
+    blocks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = build(Residual(), 8, 3, 6, 6)
+    branches = find_blocks(small.graph, small.axes) if blocks else ()
+    assert bool(branches) == blocks
+    context = replace(small.context, groups=(*small.groups, *branches))
+    ranked = score.run(L2(), context)
+    plans = [{g.name: g.size // 2 for g in (*small.groups[:k], *branches)} for k in (0, 1, 2)]
+    once = Damage(context, ranked)
+    found = [once(plan) for plan in plans]
+    assert len(set(found)) == (2 if blocks else 3)
+    assert once._dense is not None
+    monkeypatch.setattr(replay, "LIMIT", 0)
+    each = Damage(context, ranked)
+    assert [each(plan) for plan in plans] == found
+    assert each._dense is None
 
 
 def test_the_cache_knows_what_was_measured_of_the_same(tmp_path: Path) -> None:
