@@ -124,8 +124,9 @@ class Costs:
         if len(sums) > 1:
             free = frozenset(unknowns)
             sums = undominated(folded(each, self.sizes, free) for each in sums)
+        parts = [multiply(part, factor) for part in self._parts(metric, scope)]
         return tuple(
-            Polynomial.compile(multiply(each, factor), unknowns, self.sizes) for each in sums
+            Polynomial.compile(multiply(each, factor), unknowns, self.sizes, parts) for each in sums
         )
 
     def total(
@@ -157,9 +158,15 @@ class Costs:
         return rest.total(metric, widths, scope)
 
     def _sum(self, metric: Sum, scope: Scope) -> Monomials:
-        terms = (t for t in self.terms if t.metric == metric and _within(scope, t.owners))
         header = self.header if metric == "weights" and scope is None else 0
-        return add(*(t.monomials for t in terms), {(): header} if header else {})
+        return add(*self._parts(metric, scope), {(): header} if header else {})
+
+    def _parts(self, metric: Metric, scope: Scope) -> tuple[Monomials, ...]:
+        """Terms that all of `functions` have in common, one for each node, tensor or group."""
+        summed = "weights" if metric == "memory" else metric
+        return tuple(
+            t.monomials for t in self.terms if t.metric == summed and _within(scope, t.owners)
+        )
 
     def _peaks(self, graph: Graph | None, scope: Scope, above: int) -> tuple[Monomials, ...]:
         if self.alive is None:

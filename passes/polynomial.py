@@ -6,7 +6,7 @@ into a `Polynomial`, numpy index arrays over a vector of unknowns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product as pairs
@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunec.diagnostics import InternalError
+from prunec.passes import products
+from prunec.passes.products import Product
 
 Integers: TypeAlias = NDArray[np.int64]
 Floats: TypeAlias = NDArray[np.float64]
@@ -57,24 +59,25 @@ class Polynomial:
     """``sum over m of coefficients[m] * prod(x[index[m]])`` in ``unknowns`` unknowns.
 
     ``index``: intp[monomials, degree]; the value ``unknowns`` stands for the constant one and pads
-    the rows. Coefficients are positive, so the value never decreases in any unknown.
+    the rows. Coefficients are positive, so the value never decreases in any unknown. ``parts`` are
+    some of the sums that it was added up from, see `products`.
     """
 
     unknowns: int
     coefficients: Integers
     index: NDArray[np.intp]
+    parts: tuple[Monomials, ...] = ()
 
     @classmethod
     def compile(
-        cls, monomials: Monomials, unknowns: Sequence[int], sizes: Mapping[int, int]
+        cls,
+        monomials: Monomials,
+        unknowns: Sequence[int],
+        sizes: Mapping[int, int],
+        parts: Iterable[Monomials] = (),
     ) -> Polynomial:
         """Number the atoms ``unknowns`` 0, 1, ... and fold every other atom in at its size."""
-        position = {atom: at for at, atom in enumerate(unknowns)}
-        folded: dict[tuple[int, ...], int] = {}
-        for atoms, coefficient in monomials.items():
-            free = tuple(sorted(position[a] for a in atoms if a in position))
-            value = coefficient * prod(sizes[a] for a in atoms if a not in position)
-            folded[free] = folded.get(free, 0) + value
+        folded = _folded(monomials, unknowns, sizes)
         largest = sum(c * prod(sizes[unknowns[v]] for v in free) for free, c in folded.items())
         if largest >= 2**62:
             raise InternalError(f"a cost of {largest} does not fit 64 bits")
@@ -85,6 +88,7 @@ class Polynomial:
             len(unknowns),
             np.array([c for _, c in rows], dtype=np.int64),
             np.array(padded, dtype=np.intp).reshape(len(rows), degree),
+            tuple(_folded(part, unknowns, sizes) for part in parts),
         )
 
     def __call__(self, x: Integers) -> Integers:
@@ -158,6 +162,13 @@ class Polynomial:
         return tuple(
             tuple(sorted({v for v in row if v < self.unknowns})) for row in self.index.tolist()
         )
+
+    @cached_property
+    def products(self) -> tuple[Product, ...]:
+        """The polynomial as a sum of products of sums of unknowns."""
+        rows = zip(self.index.tolist(), self.coefficients.tolist(), strict=True)
+        total = {tuple(v for v in row if v < self.unknowns): value for row, value in rows}
+        return products.run(total, self.parts)
 
     @cached_property
     def touched(self) -> NDArray[np.bool_]:
@@ -255,6 +266,19 @@ class _Entries:
     starts: NDArray[np.intp]
     unknown: NDArray[np.intp]
     power: NDArray[np.intp]
+
+
+def _folded(
+    monomials: Monomials, unknowns: Sequence[int], sizes: Mapping[int, int]
+) -> dict[tuple[int, ...], int]:
+    """Monomials in the numbers of the unknowns."""
+    position = {atom: at for at, atom in enumerate(unknowns)}
+    folded: dict[tuple[int, ...], int] = {}
+    for atoms, coefficient in monomials.items():
+        free = tuple(sorted(position[a] for a in atoms if a in position))
+        value = coefficient * prod(sizes[a] for a in atoms if a not in position)
+        folded[free] = folded.get(free, 0) + value
+    return folded
 
 
 Number = TypeVar("Number", np.int64, np.float64)

@@ -52,7 +52,7 @@ def _shortened(plan: Plan, groups: Mapping[str, Group]) -> dict[str, tuple[int, 
 
 def _plan(held: PlanFile) -> Plan:
     keep = {name: tuple(kept) for name, kept in held.keep.items()}
-    return Plan(keep, held.solver.name, held.objective, held.bound)
+    return Plan(keep, held.solver.name, held.objective, held.bound, seed=held.seed)
 
 
 def _faults(

@@ -26,7 +26,7 @@ from prunec.passes.shrink import Shrunk
 from prunec.planning import Planned
 from prunec.prepare import Job, Subject
 from prunec.proof import Claim
-from prunec.report.data import Accuracy, Check, Report, Width
+from prunec.report.data import Accuracy, Certificate, Check, Report, Width
 from prunec.spec import Format
 
 
@@ -99,13 +99,14 @@ def compile(job: Job) -> Compiled:
 
 def report(planned: Planned) -> Report:
     """What a plan says, before anything is proved or measured."""
-    kept = planned.plan.keep
+    found, kept = planned.plan, planned.plan.keep
     blocks = (g for g in planned.selection.groups if g.branches)
     return Report(
         model=planned.model.traced.graph.name,
         frontend=planned.model.traced.graph.frontend,
-        solver=planned.plan.solver,
-        costs=planned.plan.costs,
+        solver=found.solver,
+        plan=Certificate(found.objective, found.bound, found.gap, found.seed, found.seconds),
+        costs=found.costs,
         widths=tuple(
             Width(g.name, g.kind, g.size, len(kept.get(g.name, range(g.size))), g.exact)
             for g in (*planned.model.groups, *blocks)

@@ -118,10 +118,10 @@ def write(found: Inputs, solver: Solver, plan: Plan, problem: Problem) -> bytes:
             "versions": lock.versions(),
             "inputs": found.model_dump(),
             "solver": {"name": solver.name, "options": options},
-            "seed": options.get("seed"),
+            "seed": plan.seed,
             "objective": plan.objective,
             "bound": plan.bound,
-            "gap": _gap(plan),
+            "gap": plan.gap,
             "costs": [cost_dict(c) for c in plan.costs],
             "keep": {name: list(kept) for name, kept in plan.keep.items()},
             "widths": {
@@ -194,12 +194,6 @@ def check_inputs(held: PlanFile, now: Inputs, name: str) -> None:
         message = f"the plan `{name}` was made from something else: {', '.join(changed)} {verb}"
         hint = f"plan again: `prunec plan FILE -o {name}`"
         raise PruneError(Diagnostic("P0640", message, help=hint))
-
-
-def _gap(plan: Plan) -> float | None:
-    if plan.bound is None:
-        return None
-    return (plan.objective - plan.bound) / plan.objective if plan.objective else 0.0
 
 
 def _no_plan(name: str, reason: str) -> PruneError:

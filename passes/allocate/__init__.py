@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from time import perf_counter
 from typing import assert_never
 
 import numpy as np
 
 from prunec.diagnostics import InternalError
 from prunec.ir.plan import Plan
-from prunec.passes.allocate import bound, dp, evolution, fastnas, greedy, lp, rows, search, uniform
+from prunec.passes.allocate import (
+    bound,
+    dp,
+    evolution,
+    fastnas,
+    greedy,
+    lp,
+    milp,
+    rows,
+    search,
+    uniform,
+)
 from prunec.passes.allocate.conflict import Limit as Limit
 from prunec.passes.allocate.dp import Solution
 from prunec.passes.allocate.problem import Budget as Budget
@@ -32,32 +45,60 @@ def run(solver: Solver, problem: Problem, damage: Damage | None = None) -> Plan:
     Raises `PruneError`: P0601 for budgets out of reach, P0602 when the dense model meets them all,
     P0603 without a budget, P0613 for data that tell nothing.
     """
+    started = perf_counter()
     notes = check(problem)
-    whole = Table.build(problem)
-    table = whole.thinned(OPTIONS)
-    solution, binding = rows.run(table, lambda given: _solve(solver, given, damage))
-    choice = solution.choice
-    if not table.fits(choice):
+    table = Table.build(problem)
+    solution, binding = rows.run(table, lambda some: _solve(solver, some, damage))
+    if not table.fits(solution.choice):
         raise InternalError("the plan exceeds a budget")
-    optimal = solution.optimal and np.array_equal(table.counts, whole.counts)
-    loss = table.loss(choice)
-    measured = None if damage is None or not damage.tried else damage(table.named(choice))
+    loss, widths = table.loss(solution.choice), table.named(solution.choice)
+    measured = None if damage is None or not damage.tried else damage(widths)
     if measured is not None and damage is not None:
         notes += (f"calibration loss {measured:.4g} (dense: 0), {damage.tried} plans measured",)
         damage.forget()
-    whole = rows.only(whole, binding)
     return Plan(
-        keep=_keep(problem, table.named(choice)),
+        keep=_keep(problem, widths),
         solver=solver.name,
         objective=loss,
-        bound=loss if optimal else min(loss, bound.run(whole, table.original(choice))),
-        costs=problem.report(table.named(choice)),
-        notes=notes,
+        bound=min(loss, _bound(rows.only(table, binding), solution)),
+        costs=problem.report(widths),
+        notes=notes + solution.notes,
         damage=measured,
+        seed=_seed(solver),
+        seconds=perf_counter() - started,
     )
 
 
 def _solve(solver: Solver, table: Table, damage: Damage | None) -> Solution:
+    """The solver's choices. Most solvers look at some of the options only."""
+    if isinstance(solver, Milp):
+        return milp.run(table, solver.gap, solver.nodes)
+    thin = table.thinned(OPTIONS)
+    found = _solve_thin(solver, thin, damage)
+    optimal = found.optimal and np.array_equal(thin.counts, table.counts)
+    return replace(found, choice=thin.original(found.choice), optimal=optimal)
+
+
+def _bound(table: Table, solution: Solution) -> float:
+    if solution.bound is not None:
+        return solution.bound
+    return table.loss(solution.choice) if solution.optimal else bound.run(table, solution.choice)
+
+
+def _seed(solver: Solver) -> int | None:
+    """The seed of a solver that draws at random."""
+    match solver:
+        case Evolution(seed=seed):
+            return seed
+        case Dp(seed=seed) if solver.search:
+            return seed
+        case _:
+            return None
+
+
+def _solve_thin(
+    solver: Uniform | Greedy | Dp | Lp | Evolution | FastNas, table: Table, damage: Damage | None
+) -> Solution:
     match solver:
         case Uniform():
             return Solution(uniform.run(table))
@@ -77,8 +118,6 @@ def _solve(solver: Solver, table: Table, damage: Damage | None) -> Solution:
             return Solution(evolution.run(table, _measure(table, damage), size, count, seed))
         case FastNas(widths=count):
             return Solution(fastnas.run(table, _measure(table, damage), count))
-        case Milp():
-            raise InternalError("milp is to join")
         case _:
             assert_never(solver)
 

@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -44,23 +44,43 @@ GRID = 128
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """Choices that fit, and whether it is proven that no other lose less."""
+    """Choices that fit, whether it is proven that no other lose less, what to tell the user, and a
+    bound of every loss if the solver has one.
+    """
 
     choice: Integers
     optimal: bool = False
+    notes: tuple[str, ...] = ()
+    bound: float | None = None
 
 
 def run(table: Table, bins: int) -> Solution:
-    """The best choices found, never worse than greedy's; ``bins`` is the resolution of a budget."""
+    """The best choices found, never worse than greedy's; ``bins`` is the resolution of a budget.
+
+    A looser budget never loses more where the choices are optimal; elsewhere it may.
+    """
     cost = table.costs[0] if len(table.costs) == 1 else None
     paths = _paths(cost) if isinstance(cost, Polynomial) else None
     if not isinstance(cost, Polynomial) or paths is None:
-        return Solution(refine.polish(table, _sequential(table, bins)))
+        found, notes = _sequential(table, bins)
+        return Solution(refine.polish(table, found), notes=notes)
     solution = _along(table, cost, paths, bins)
     if solution.optimal:
         return solution
-    candidates = (refine.polish(table, solution.choice), greedy.run(table), uniform.run(table))
-    return Solution(min(candidates, key=table.loss))
+    candidates = (refine.polish(table, solution.choice), *_simple(table))
+    return replace(solution, choice=min(candidates, key=table.loss))
+
+
+def _simple(table: Table) -> tuple[Integers, Integers]:
+    """The baselines, polished."""
+    return refine.polish(table, greedy.run(table)), refine.fill(table, uniform.run(table))
+
+
+def _lowered(asked: int, used: int) -> tuple[str, ...]:
+    """What to say when there are fewer bins than asked for."""
+    if used >= asked:
+        return ()
+    return (f"dp divides the budget into {used} steps, not {asked}: more would take too long",)
 
 
 def near(table: Table, point: Integers, bins: int) -> Integers:
@@ -101,7 +121,7 @@ def _along(table: Table, cost: Polynomial, paths: Paths, bins: int) -> Solution:
     while (longest := int(thin.counts.max())) > 16 and _work(thin, paths) * COARSE > WORK:
         thin = table.thinned(longest * 3 // 4, pareto=True)
     stages = tuple(_stages(thin, cost, paths))
-    bins = min(bins, WORK // _work(thin, paths), MEMORY // longest)
+    asked, bins = bins, min(bins, WORK // _work(thin, paths), MEMORY // longest)
     room = thin.bounds[0] - cost.value(thin.width(thin.least))
     unit = int(np.gcd.reduce(np.concatenate([s.cost.reshape(-1) for s in stages]))) or 1
     most = sum(int(s.cost.max()) for s in stages)
@@ -113,7 +133,8 @@ def _along(table: Table, cost: Polynomial, paths: Paths, bins: int) -> Solution:
     # Round up: a budget of ``bins`` units surely holds, and the few units more may hold as well.
     coarse = -(-room // bins)
     rounded = [Stage(s.group, s.loss, -(-s.cost // coarse), s.linked) for s in stages]
-    return Solution(thin.original(_best(thin, solve(rounded, room // coarse + len(stages)))))
+    choice = thin.original(_best(thin, solve(rounded, room // coarse + len(stages))))
+    return Solution(choice, notes=_lowered(min(asked, room // unit), bins))
 
 
 def _stages(table: Table, cost: Polynomial, paths: Paths) -> Iterator[Stage]:
@@ -152,11 +173,14 @@ def _work(table: Table, paths: Paths) -> int:
 # --- Sequential ----------------------------------------------------------------------------------
 
 
-def _sequential(table: Table, bins: int) -> Integers:
+def _sequential(table: Table, bins: int) -> tuple[Integers, tuple[str, ...]]:
     """The best from several starts and, with several budgets, several weights for them."""
-    starts = [greedy.run(table), uniform.run(table)]
+    starts = list(_simple(table))
     thin = table.thinned(SEQUENTIAL_OPTIONS, pareto=True)
-    bins = min(bins, WORK // 16 // int(thin.counts.sum()), MEMORY // SEQUENTIAL_OPTIONS)
+    asked, bins = (
+        bins,
+        min(bins, WORK // 16 // int(thin.counts.sum()), MEMORY // SEQUENTIAL_OPTIONS),
+    )
     candidates = list(starts)
     best = min((thin.nearest(s) for s in starts), key=thin.loss)
     for weights in _weights(thin.usage(best)):
@@ -168,7 +192,7 @@ def _sequential(table: Table, bins: int) -> Integers:
     for _ in range(4 if len(balance) > 1 else 0):
         balance = balance * thin.usage(best) ** 4
         best = min(best, _iterate(thin, best, best, balance, bins), key=thin.loss)
-    return min(*candidates, thin.original(best), key=table.loss)
+    return min(*candidates, thin.original(best), key=table.loss), _lowered(asked, bins)
 
 
 def _iterate(

@@ -53,7 +53,8 @@ def populations(
     give nothing new, random ones.
     """
     nursery = _Nursery(table, np.random.default_rng(seed))
-    born = [c for c in (greedy.run(table), uniform.run(table)) if nursery.is_new(c)]
+    simple = refine.polish(table, greedy.run(table)), refine.fill(table, uniform.run(table))
+    born = [c for c in simple if nursery.is_new(c)]
     born += nursery.some(nursery.random, population - len(born))
     best: list[Member] = []
     for _ in range(generations + 1):

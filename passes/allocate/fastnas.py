@@ -27,7 +27,9 @@ def run(table: Table, measure: Measure, widths: int) -> Integers:
     """Choices that fit; ``widths`` of every group are measured, the full one aside."""
     alone = replace(table, losses=sensitivities(table, measure, widths))
     found = refine.shrink(alone, within(alone, threshold(alone)))
-    return greedy.run(alone) if found is None else refine.fill(alone, found)
+    if found is None:
+        return refine.polish(alone, greedy.run(alone))
+    return refine.fill(alone, found)
 
 
 def sensitivities(table: Table, measure: Measure, widths: int) -> Floats:

@@ -9,8 +9,12 @@ from prunec.passes.polynomial import Integers
 
 
 def run(table: Table) -> Integers:
-    """Choices that fit."""
+    """The first choices on the way down that fit.
+
+    With one budget the way does not depend on it, so a looser budget never loses more. With
+    several it does: what is saved counts only in those that are still exceeded.
+    """
     found = refine.shrink(table, table.full)
     if found is None:
         raise InternalError("the smallest widths meet the budgets, yet greedy removal does not")
-    return refine.polish(table, found)
+    return found

@@ -37,9 +37,10 @@ STARTS = 8
 def run(table: Table, starts: int = 1) -> Integers:
     """Choices that fit: the best of the rounded solutions, refined.
 
-    The sequence begins at the largest common ratio, and at random points beside it.
+    The sequence begins at the largest common ratio, and at random points beside it. Rounding may
+    cost a looser budget more than it gains: it can lose more.
     """
-    start = uniform.common(table)
+    start = uniform.run(table)
     candidates = [refine.fill(table, start)]
     if table.losses.max(initial=0.0) > 0:
         hull = _Hull(table)

@@ -40,7 +40,7 @@ def run(table: Table, solve: Callable[[Table], S]) -> tuple[S, frozenset[int]]:
     everything = frozenset(range(len(table.costs)))
     if len(everything) <= FEW:
         return solve(table), everything
-    active = _tightest(table, uniform.common(table), sorted(everything), FEW)
+    active = _tightest(table, uniform.run(table), sorted(everything), FEW)
     while True:
         found = solve(only(table, active))
         broken = [row for row in sorted(everything) if not _holds(table, found.choice, row)]

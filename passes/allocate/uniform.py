@@ -1,21 +1,19 @@
-"""Uniform: the largest keep ratio that all groups can share, then the rest where it gains most."""
+"""Uniform: the largest keep ratio that all groups can share."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from prunec.passes.allocate import refine
 from prunec.passes.allocate.table import Table
 from prunec.passes.polynomial import Floats, Integers
 
 
 def run(table: Table) -> Integers:
-    """Choices that fit; a group whose floor is above the ratio stays at its floor."""
-    return refine.fill(table, common(table))
+    """Choices that fit; a group whose floor is above the ratio stays at its floor.
 
-
-def common(table: Table) -> Integers:
-    """The largest common ratio itself, by bisection over the ratios at which some width changes."""
+    The ratio is found by bisection over those at which some width changes. Widths grow with it, so
+    a looser budget never loses more.
+    """
     ratios = table.widths / table.widths[:, -1:]
     breaks = np.unique(ratios)
     low, high = 0, len(breaks)

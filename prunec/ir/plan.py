@@ -49,7 +49,9 @@ class Cost:
 class Plan:
     """Which channels every group keeps. A group that is not named keeps all of its channels.
 
-    ``damage`` is the measured calibration loss, where the solver measures one.
+    ``objective`` is its loss, ``bound`` what no plan within the budgets can lose less than;
+    ``damage`` is the measured calibration loss, where the solver measures one; ``seed`` is that of
+    a solver that draws at random, ``seconds`` what it took.
     """
 
     keep: Mapping[str, tuple[int, ...]]
@@ -59,6 +61,15 @@ class Plan:
     costs: tuple[Cost, ...] = ()
     notes: tuple[str, ...] = field(default=())
     damage: float | None = None
+    seed: int | None = None
+    seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def gap(self) -> float | None:
+        """How much of the loss a better plan could save at most; None without a bound."""
+        if self.bound is None:
+            return None
+        return (self.objective - self.bound) / self.objective if self.objective > 0 else 0.0
 
     def masks(self, groups: tuple[Group, ...]) -> dict[int, Mask]:
         """Atom id -> boolean mask, for the groups that lose channels."""

@@ -4,7 +4,7 @@ accuracy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from prunec.diagnostics import Diagnostic
 from prunec.emit.census import Census
@@ -41,6 +41,20 @@ class Accuracy:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """How good a plan is: its loss, what none can lose less than, and the gap, as a share.
+
+    ``bound`` and ``gap`` are None where nothing is known, ``seed`` where nothing is random.
+    """
+
+    objective: float
+    bound: float | None
+    gap: float | None
+    seed: int | None
+    seconds: float
+
+
 @dataclass(frozen=True)
 class Report:
     """All that a compile found out. ``print(report)`` shows it. ``source`` counts the emitted file,
@@ -50,6 +64,7 @@ class Report:
     model: str
     frontend: str
     solver: str
+    plan: Certificate
     costs: tuple[Cost, ...]
     widths: tuple[Width, ...]
     checks: tuple[Check, ...] = ()
@@ -68,6 +83,7 @@ class Report:
             "model": self.model,
             "frontend": self.frontend,
             "solver": self.solver,
+            "plan": asdict(self.plan),
             "costs": [cost_dict(c) for c in self.costs],
             "groups": [
                 {"name": w.group, "kind": w.kind, "size": w.size, "kept": w.kept, "exact": w.exact}

@@ -36,8 +36,8 @@ def render(console: Console, *parts: RenderableType) -> None:
 
 
 def report(found: Report) -> tuple[RenderableType, ...]:
-    """A whole report: costs, widths, accuracy, calls of private names and proofs."""
-    parts: list[RenderableType] = [costs(found.costs), widths(found.widths)]
+    """A whole report: costs, the plan, widths, accuracy, calls of private names and proofs."""
+    parts: list[RenderableType] = [costs(found.costs), plan(found), widths(found.widths)]
     if found.accuracy is not None:
         a = found.accuracy
         parts.append(Text(f"accuracy {a.dense:.2%} -> {a.slim:.2%} on {a.count} answers"))
@@ -88,6 +88,19 @@ def _certificate(plan: Plan) -> tuple[str, str, str]:
 
 def _cost_name(cost: Cost) -> str:
     return f"{cost.metric} in {cost.scope}" if cost.scope else cost.metric
+
+
+def plan(found: Report) -> Table:
+    """What the plan loses, in the unit of the scores, beside what every plan loses."""
+    table = plain(
+        "plan by", loss="right", bound="right", gap="right", seed="right", seconds="right"
+    )
+    of = found.plan
+    bound = "" if of.bound is None else f"{of.bound:.6g}"
+    gap = "" if of.gap is None else f"{of.gap:.2%}"
+    seed = "" if of.seed is None else str(of.seed)
+    table.add_row(Text(found.solver), f"{of.objective:.6g}", bound, gap, seed, f"{of.seconds:.1f}")
+    return table
 
 
 def widths(found: Sequence[Width]) -> Table:

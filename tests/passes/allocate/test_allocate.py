@@ -142,7 +142,8 @@ def test_a_budget_may_bound_the_largest_of_several(solver: Solver, budgets: int)
         assert plan.bound <= best * (1 + 1e-9) + 1e-12, seed
         assert plan.objective >= best - 1e-12, seed
         reached.append(plan.objective <= best + 1e-12)
-    assert sum(reached) >= (36 if isinstance(solver, Dp) else 20)
+    # One ratio for all groups is a baseline: it is seldom the best.
+    assert sum(reached) >= {Dp: 36, Uniform: 1}.get(type(solver), 20)
 
 
 def test_only_what_can_exceed_a_bound_is_in_the_table() -> None:
