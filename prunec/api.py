@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -13,8 +13,11 @@ from prunec.diagnostics import Diagnostic
 from prunec.driver import Compiled
 from prunec.ir.plan import Plan
 from prunec.prepare import Job, Memory, Subject
+from prunec.profile import Profile
 from prunec.report.analysis import Analysis
 from prunec.report.data import Report
+
+Given = TypeVar("Given")
 
 
 def plan(
@@ -25,6 +28,7 @@ def plan(
     kwargs: Mapping[str, Any] | None = None,
     calibrate: Iterable[object] | None = None,
     out: str | Path | None = None,
+    profile: Profile | str | Path | None = None,
     cache: str | Path | None = None,
 ) -> Plan:
     """Decide what to remove.
@@ -34,6 +38,8 @@ def plan(
         model, args, kwargs: a model in memory and an example of its inputs, in place of the `model`
             statement.
         calibrate: batches, in place of the `data calibrate` statement.
+        profile: the device profile that a latency is predicted from, or its file, in place of the
+            one beside the spec.
         out: a file to write the plan to, which `compile` takes; None writes nothing.
         cache: a folder in which scores and measured losses are kept, and found again by the hash
             of model, data and method; None keeps none.
@@ -41,8 +47,8 @@ def plan(
     Raises:
         PruneError: whatever the user can mend.
     """
-    job = _job(spec, model, args, kwargs, calibrate=calibrate, cache=_path(cache))
-    planned = driver.plan(job)
+    rest = {"calibrate": calibrate, "profile": _path(profile), "cache": _path(cache)}
+    planned = driver.plan(_job(spec, model, args, kwargs, **rest))
     if out is not None:
         output.write(Path(out), planned.file())
     return planned.plan
@@ -59,12 +65,14 @@ def compile(
     plan: str | Path | Plan | None = None,
     out: str | Path | None = None,
     check: bool = True,
+    profile: Profile | str | Path | None = None,
     cache: str | Path | None = None,
 ) -> Compiled:
     """Make the smaller model, prove it, and write it if there is a folder to write to.
 
     Args:
-        spec, model, args, kwargs, calibrate, cache: as of `plan`. The model is left as it was.
+        spec, model, args, kwargs, calibrate, profile, cache: as of `plan`. The model is left as
+            it was.
         evaluate: batches with labels, in place of the `data evaluate` statement.
         plan: a plan, or the file of one, that says what goes: nothing is scored or solved. A file
             is refused (P0640) if the spec, the model or the data are others than it was made from;
@@ -77,10 +85,16 @@ def compile(
     Raises:
         PruneError: whatever the user can mend; nothing is written then.
     """
-    told = Path(plan) if isinstance(plan, str) else plan
-    given = {"calibrate": calibrate, "evaluate": evaluate, "check": check, "plan": told}
-    job = _job(spec, model, args, kwargs, out=_path(out), cache=_path(cache), **given)
-    return driver.compile(job)
+    rest = {
+        "calibrate": calibrate,
+        "evaluate": evaluate,
+        "plan": _path(plan),
+        "out": _path(out),
+        "check": check,
+        "profile": _path(profile),
+        "cache": _path(cache),
+    }
+    return driver.compile(_job(spec, model, args, kwargs, **rest))
 
 
 def sweep(
@@ -92,6 +106,7 @@ def sweep(
     args: tuple[Any, ...] = (),
     kwargs: Mapping[str, Any] | None = None,
     calibrate: Iterable[object] | None = None,
+    profile: Profile | str | Path | None = None,
     cache: str | Path | None = None,
 ) -> tuple[tuple[str, Plan | tuple[Diagnostic, ...]], ...]:
     """Plan for many bounds of one target; the model is traced and scored once.
@@ -100,7 +115,7 @@ def sweep(
         metric: what the target says beside its amount: ``"macs"``, ``"latency on cpu"``. A target
             of the spec that says this is replaced, all others stay as they are.
         bounds: amounts as in the language: ``"70%"``, ``"4.5ms"``, ``2_000_000``.
-        spec, model, args, kwargs, calibrate, cache: as of `plan`.
+        spec, model, args, kwargs, calibrate, profile, cache: as of `plan`.
 
     Returns:
         Each bound with its plan, or with what says that there is none.
@@ -108,7 +123,8 @@ def sweep(
     Raises:
         PruneError: whatever the user can mend, but that a bound cannot be met.
     """
-    job = _job(spec, model, args, kwargs, calibrate=calibrate, cache=_path(cache))
+    rest = {"calibrate": calibrate, "profile": _path(profile), "cache": _path(cache)}
+    job = _job(spec, model, args, kwargs, **rest)
     asked = [str(bound) for bound in bounds]
     _, found = sweeping.run(job, metric, asked)
     return tuple(zip(asked, (each.found for each in found), strict=True))
@@ -154,8 +170,9 @@ def _subject(
     return whole if part is None else prepare.take(whole, part)
 
 
-def _path(given: str | Path | None) -> Path | None:
-    return None if given is None else Path(given)
+def _path(given: Given) -> Given | Path:
+    """What is given, a file's name as a path."""
+    return Path(given) if isinstance(given, str) else given
 
 
 def _job(

@@ -45,7 +45,8 @@ def build(planned: Planned, slim: Slim, more: Mapping[str, bytes]) -> dict[str, 
         **more,
     }
     ids = {name: vocabulary.ranges(found) for name, found in slim.renumbered.items()}
-    inputs = lock.inputs(job.spec.source.text, traced.graph, traced.weights)
+    profile = planned.devices.digest
+    inputs = lock.inputs(job.spec.source.text, traced.graph, traced.weights, profile)
     return {**made, lock.NAME: lock.write(inputs, job.spec.as_dict(), planned.plan, made, ids)}
 
 

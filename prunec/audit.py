@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from prunec import budgets, lock, prepare, selection, understand, vocabulary
+from prunec import budgets, devices, lock, prepare, selection, understand, vocabulary
 from prunec.check import artifact
+from prunec.devices import Devices
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.passes.allocate import problem
 from prunec.prepare import Job
@@ -27,29 +28,34 @@ def run(job: Job, folder: Path | None) -> tuple[Diagnostic, ...]:
         job.stage("building the model")
         model = understand.run(prepare.run(job), job.stage, renumber=job.spec.renumbers)
         chosen = selection.run(job.spec, model.analysis)
-        _reachable(job, model, chosen)
+        profiled = devices.run(job, model, chosen)
+        _reachable(job, model, chosen, profiled)
     except PruneError as error:
         return error.diagnostics
-    found = [*model.notes, *chosen.warnings]
+    found = [*model.notes, *chosen.warnings, *profiled.warnings]
     if folder is not None:
         job.stage("checking the artefact")
-        found += _artifact(job, model, folder)
+        found += _artifact(job, model, profiled, folder)
     return tuple(found)
 
 
-def _reachable(job: Job, model: Understood, chosen: Selection) -> None:
-    """Refuse targets that even the smallest widths do not meet, and those that are met already."""
-    problem.check(budgets.problem(job.spec, model, chosen, budgets.unranked(chosen)))
+def _reachable(job: Job, model: Understood, chosen: Selection, profiled: Devices) -> None:
+    """Refuse targets that even the smallest widths do not meet, and those that are met already; a
+    latency is what its profile predicts.
+    """
+    unranked = budgets.unranked(chosen)
+    problem.check(budgets.problem(job.spec, model, chosen, unranked, profiled))
 
 
-def _artifact(job: Job, model: Understood, folder: Path) -> Iterator[Diagnostic]:
+def _artifact(job: Job, model: Understood, profiled: Devices, folder: Path) -> Iterator[Diagnostic]:
     """Is the folder what a compile of this job gives, and is it whole?"""
     try:
         held = lock.read(_bytes(folder / lock.NAME))
     except PruneError as error:
         yield from error.diagnostics
         return
-    now = lock.inputs(job.spec.source.text, model.traced.graph, model.traced.weights)
+    traced = model.traced
+    now = lock.inputs(job.spec.source.text, traced.graph, traced.weights, profiled.digest)
     changed = [
         lock.CHANGED[name]
         for name, hash in now.as_dict().items()

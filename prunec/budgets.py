@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 
+from prunec.devices import Devices
 from prunec.diagnostics import InternalError
 from prunec.emit import footprint
 from prunec.ir.axis import atoms
@@ -20,24 +22,37 @@ from prunec.understand import Understood
 
 
 def problem(
-    spec: Spec, model: Understood, chosen: Selection, rankings: Mapping[str, Ranking]
+    spec: Spec,
+    model: Understood,
+    chosen: Selection,
+    rankings: Mapping[str, Ranking],
+    devices: Devices,
 ) -> Problem:
-    """What the allocator is asked. Shares of a target are of what the dense model costs."""
+    """What the allocator is asked. Shares of a target are of what the dense model costs, or is
+    predicted to take.
+    """
     held = {g.name for g in chosen.frozen}
     asked = [g for g in chosen.claimed if g.branches or g.name not in held]
     costs = cost.run(model.traced.graph, model.axes, asked, _stored(model, chosen))
     blocks = tuple(g for g in asked if g.branches)
     modules = tuple((m.path, m.cls) for m in model.traced.graph.modules)
-    budgets = tuple(_budget(target, costs, modules) for target in spec.targets)
+    budgets = tuple(_budget(target, costs, devices, modules) for target in spec.targets)
     return Problem(
         (*model.groups, *blocks),
         rankings,
         costs,
         budgets,
-        chosen.widths(),
+        chosen.widths(_liked(chosen, devices)),
         limits=chosen.limits(),
         free=chosen.free(),
+        timed=devices.timed,
     )
+
+
+def _liked(chosen: Selection, devices: Devices) -> dict[str, tuple[int, ...]]:
+    """The widths that the devices like, for the groups of rules that leave them to those."""
+    auto = [rule for rule in chosen.rules if rule.prune.multiple_of == "auto"]
+    return devices.good_widths([g for rule in auto for g in rule.groups]) if auto else {}
 
 
 def unranked(chosen: Selection) -> dict[str, Ranking]:
@@ -68,14 +83,21 @@ def _stored(model: Understood, chosen: Selection) -> Stored:
     return Stored(names, footprint.header(graph, names))
 
 
-def _budget(target: Target, costs: Costs, modules: Modules) -> Budget:
+def _budget(target: Target, costs: Costs, devices: Devices, modules: Modules) -> Budget:
     scope = None if target.selector is None else frozenset(select(target.selector, modules))
-    metric = _counted(target.metric)
+    device = None if target.device is None else str(target.device)
+    metric: cost.Metric | Literal["latency"]
+    if device is None:
+        metric = _counted(target.metric)
+        dense = costs.total(metric, scope=scope)
+    else:
+        metric, dense = "latency", devices.timed[device].total(scope=scope)
     return Budget(
         metric=metric,
-        bound=target.bound(costs.total(metric, scope=scope)),
+        bound=target.bound(dense),
         text=str(target),
         scope=scope,
         where=None if target.selector is None else text(target.selector),
         span=target.span,
+        device=device,
     )

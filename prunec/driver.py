@@ -13,7 +13,19 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from prunec import accuracy, artifact, formats, part, planning, prepare, proof, slim, weights
+from prunec import (
+    accuracy,
+    artifact,
+    formats,
+    part,
+    planning,
+    prepare,
+    proof,
+    slim,
+    stopwatch,
+    tighten,
+    weights,
+)
 from prunec.check import Removed
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.emit import census
@@ -72,9 +84,10 @@ def plan(job: Job) -> Planned:
 def compile(job: Job) -> Compiled:
     """Decide what to remove, remove it, repair and prove what is left, and write it."""
     formats.check_installed(job.spec.formats)
+    stopwatch.check(job.spec)
     subject = _built(job)
     weights.check_real(subject.module, "compiling")
-    planned = planning.run(job, subject)
+    planned, timings = tighten.run(planning.run(job, subject))
     job.stage("shrinking")
     shrunk = slim.shrunk(planned)
     job.stage("repairing")
@@ -87,6 +100,7 @@ def compile(job: Job) -> Compiled:
     found = report(planned)
     found = replace(
         found,
+        timings=timings,
         source=census.run(made.source),
         accuracy=_accuracy(planned, made.module),
         checks=_proved(planned, claim),

@@ -61,6 +61,8 @@ class Made(Section):
     spec: Digest
     graph: Digest
     weights: Digest
+    profile: Digest | None = None
+    """Of all device profiles; absent where no target is about latency."""
 
 
 class Kept(Section):
@@ -111,19 +113,25 @@ def schema() -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Hashes of all that decides the output, versions aside: spec text, graph, weights."""
+    """Hashes of all that decides the output, versions aside: spec text, graph, weights, and device
+    profiles where a target is about latency.
+    """
 
     spec: str
     graph: str
     weights: str
+    profile: str | None = None
 
     def as_dict(self) -> dict[str, str]:
-        return {"spec": self.spec, "graph": self.graph, "weights": self.weights}
+        found = {"spec": self.spec, "graph": self.graph, "weights": self.weights}
+        return found if self.profile is None else {**found, "profile": self.profile}
 
 
-def inputs(text: str, graph: Graph, weights: Mapping[str, Tensor]) -> Inputs:
-    """The hashes of a spec's text, a traced graph and its weights by name."""
-    return Inputs(digest(text.encode()), digest(str(graph).encode()), tensors(weights))
+def inputs(
+    text: str, graph: Graph, weights: Mapping[str, Tensor], profile: str | None = None
+) -> Inputs:
+    """The hashes of a spec's text, a traced graph, its weights by name; ``profile`` is a hash."""
+    return Inputs(digest(text.encode()), digest(str(graph).encode()), tensors(weights), profile)
 
 
 def write(

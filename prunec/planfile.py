@@ -92,10 +92,10 @@ def inputs(
     graph: Graph,
     weights: Mapping[str, Tensor],
     batches: Sequence[Batch] = (),
-    profile: bytes | None = None,
+    profile: str | None = None,
 ) -> Inputs:
     """The hashes of a spec's text, a traced graph, its weights by name, and of the calibration
-    batches and the profiles that decide the plan.
+    batches that decide the plan; ``profile`` is the hash of the device profiles.
     """
     meta = any(tensor.is_meta for tensor in weights.values())
     return Inputs(
@@ -103,7 +103,7 @@ def inputs(
         graph=hashing.digest(str(graph).encode()),
         weights=None if meta else hashing.tensors(weights),
         data=digest(batches) if batches else None,
-        profile=None if profile is None else hashing.digest(profile),
+        profile=profile,
     )
 
 

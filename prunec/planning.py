@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from prunec import (
     apply,
     budgets,
+    devices,
     part,
     planfile,
     prepare,
@@ -17,18 +19,19 @@ from prunec import (
     vocabulary,
     weights,
 )
+from prunec.devices import Devices
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.axis import Mask
 from prunec.ir.plan import Plan
 from prunec.passes import allocate
-from prunec.passes.allocate import Problem
+from prunec.passes.allocate import Budget, Problem
 from prunec.passes.allocate.problem import check
 from prunec.passes.batches import Batch, collate
 from prunec.planfile import Inputs
 from prunec.prepare import Job, Subject
 from prunec.scoring import NOTHING, Scored
 from prunec.selection import Selection
-from prunec.spec import Spec
+from prunec.spec import Spec, Target
 from prunec.understand import Understood
 
 
@@ -45,6 +48,7 @@ class Planned:
     batches: tuple[Batch, ...]
     problem: Problem
     plan: Plan
+    devices: Devices = field(default_factory=Devices)
     scored: Scored = NOTHING
 
     @property
@@ -53,14 +57,25 @@ class Planned:
         ids = vocabulary.notes(self.renumbered)
         notes = (Diagnostic("P0604", note, severity="note") for note in self.plan.notes)
         known = (*self.model.notes, *self.model.analysis.notes)
-        return (*known, *self.selection.warnings, *self.scored.notes, *ids, *notes)
+        warnings = (*self.selection.warnings, *self.devices.warnings)
+        return (*known, *warnings, *self.scored.notes, *ids, *notes)
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """The channels that stay of each group that loses some."""
+        return {name: len(kept) for name, kept in self.plan.keep.items()}
+
+    @property
+    def asked(self) -> tuple[tuple[Target, Budget], ...]:
+        """The spec's targets, each with the budget that it became."""
+        return tuple(zip(self.job.spec.targets, self.problem.budgets, strict=True))
 
     @property
     def inputs(self) -> Inputs:
         """The hashes of all that decides the plan."""
         text, traced = self.job.spec.source.text, self.model.traced
         batches = self.batches if self.job.spec.plans_by_data else ()
-        return planfile.inputs(text, traced.graph, traced.weights, batches)
+        return planfile.inputs(text, traced.graph, traced.weights, batches, self.devices.digest)
 
     def file(self) -> bytes:
         """The plan as a file."""
@@ -87,10 +102,11 @@ def prepared(job: Job, subject: Subject, *, feasible: bool = True) -> Planned:
         weights.check_real(subject.module, "a score or the solver of this spec")
     model = understand.run(subject, job.stage, renumber=job.spec.renumbers)
     chosen = selection.run(job.spec, model.analysis)
-    problem = budgets.problem(job.spec, model, chosen, budgets.unranked(chosen))
+    profiled = devices.run(job, model, chosen)
+    problem = budgets.problem(job.spec, model, chosen, budgets.unranked(chosen), profiled)
     if feasible and job.plan is None:
         check(problem)
-    ready = Planned(job, model, chosen, _calibration(job, model), problem, Plan({}))
+    ready = Planned(job, model, chosen, _calibration(job, model), problem, Plan({}), profiled)
     if job.plan is not None:
         return ready
     scored = scoring.run(job, model, chosen, ready.batches)
@@ -103,6 +119,19 @@ def solved(ready: Planned) -> Planned:
     ready.job.stage("allocating")
     found = allocate.run(ready.job.spec.solve, ready.problem, ready.scored.damage)
     return replace(ready, plan=found)
+
+
+def again(planned: Planned, bounds: Mapping[Budget, int]) -> Planned:
+    """With a plan for other bounds of some budgets, its costs held against the problem's own.
+
+    Raises:
+        PruneError: P0601 for bounds out of reach.
+    """
+    problem = planned.problem
+    budgets = tuple(replace(b, bound=bounds.get(b, b.bound)) for b in problem.budgets)
+    found = solved(replace(planned, problem=replace(problem, budgets=budgets)))
+    costs = problem.report(found.widths)
+    return replace(found, problem=problem, plan=replace(found.plan, costs=costs))
 
 
 def _applied(ready: Planned, given: Plan | Path) -> Planned:

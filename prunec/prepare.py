@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 import torch.utils._pytree as pytree
@@ -18,6 +18,9 @@ from prunec.diagnostics import Diagnostic, PruneError, Source, Span
 from prunec.ir.plan import Plan
 from prunec.part import Whole
 from prunec.spec import Data, Input, Model, Spec
+
+if TYPE_CHECKING:
+    from prunec.profile import Profile
 
 LENGTH = 16
 """Example size of a dynamic dimension that is not the first of its input."""
@@ -45,8 +48,9 @@ class Memory:
 @dataclass(frozen=True, eq=False)
 class Job:
     """One thing to do: a spec, the folder that its paths are relative to, and what the caller gives
-    beside it. ``plan`` is one that was made before, or the file of one; ``cache`` is the folder in
-    which scores are kept, None to keep none.
+    beside it. ``plan`` is one that was made before, or the file of one; ``profile`` a device
+    profile, or its file: None looks beside the spec; ``cache`` is the folder in which scores are
+    kept, None to keep none.
     """
 
     spec: Spec
@@ -59,6 +63,7 @@ class Job:
     check: bool = True
     stage: Stage = quiet
     cache: Path | None = None
+    profile: Profile | Path | None = None
 
 
 @dataclass(frozen=True, eq=False)

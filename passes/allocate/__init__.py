@@ -21,6 +21,7 @@ from prunec.passes.allocate import (
     milp,
     rows,
     search,
+    stairs,
     uniform,
 )
 from prunec.passes.allocate.conflict import Limit as Limit
@@ -47,7 +48,7 @@ def run(solver: Solver, problem: Problem, damage: Damage | None = None) -> Plan:
     """
     started = perf_counter()
     notes = check(problem)
-    table = Table.build(problem)
+    table = Table.build(stairs.run(problem))
     solution, binding = rows.run(table, lambda some: _solve(solver, some, damage))
     if not table.fits(solution.choice):
         raise InternalError("the plan exceeds a budget")

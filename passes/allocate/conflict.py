@@ -1,6 +1,7 @@
 """Why a target cannot be met: the fewest of the user's own lines that conflict.
 
-Costs never fall when a width grows. So lines can be obeyed together exactly if the smallest widths
+Costs never fall when a width grows (of a latency take the fastest widths for the smallest). So
+lines can be obeyed together exactly if the smallest widths
 that they allow meet every target; and as these widths are smallest for all targets at once, a
 minimal conflict holds one target. The other lines of it are found by a deletion filter (Chinneck
 and Dravnieks, Locating minimal infeasible constraint sets in linear programs, 1991): each line is
@@ -9,7 +10,7 @@ left out in turn, for good if the rest still conflicts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -57,15 +58,18 @@ def run(limits: Sequence[Limit], beyond: Callable[[Sequence[Limit]], bool]) -> l
 
 def least(free: Widths, limits: Sequence[Limit]) -> dict[str, int]:
     """The smallest width of every group that its ``free`` ones and all limits leave."""
-    return {name: _least(name, widths, limits) for name, widths in free.items()}
+    return {name: next(_left(name, widths, limits)) for name, widths in free.items()}
 
 
-def _least(name: str, widths: tuple[int, ...], limits: Sequence[Limit]) -> int:
+def left(free: Widths, limits: Sequence[Limit]) -> dict[str, tuple[int, ...]]:
+    """All widths of every group that its ``free`` ones and all limits leave, ascending."""
+    return {name: tuple(_left(name, widths, limits)) for name, widths in free.items()}
+
+
+def _left(name: str, widths: tuple[int, ...], limits: Sequence[Limit]) -> Iterator[int]:
     own = [limit for limit in limits if name in limit.widths]
     lists = [widths, *(limit.widths[name] for limit in own)]
     highest = max(lists, key=lambda found: found[0])
-    return next(
-        width
-        for width in highest
-        if width >= widths[0] and all(width in limit.sets[name] for limit in own)
-    )
+    for width in highest:
+        if width >= widths[0] and all(width in limit.sets[name] for limit in own):
+            yield width

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 
@@ -12,10 +13,12 @@ from prunec.ir import units
 from prunec.ir.group import Group
 from prunec.ir.plan import Cost, Ranking
 from prunec.ir.units import show as amount
-from prunec.passes.allocate import conflict
+from prunec.passes.allocate import conflict, reach
 from prunec.passes.allocate.conflict import Limit, Widths
 from prunec.passes.cost import Costs, Metric
+from prunec.passes.costfunction import CostFunction
 from prunec.passes.polynomial import Floats
+from prunec.passes.timed import Timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +26,16 @@ class Budget:
     """A hard upper bound on a cost.
 
     ``scope`` are module paths (None: the whole model) and ``where`` how the user wrote them;
-    ``text`` is the user's target, such as ``macs <= 50%``.
+    ``text`` is the user's target, such as ``macs <= 50%``; a latency is one on ``device``.
     """
 
-    metric: Metric
+    metric: Metric | Literal["latency"]
     bound: int
     text: str
     scope: frozenset[str] | None = None
     where: str | None = None
     span: Span | None = None
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Problem:
 
     ``limits`` are the user's lines that forbid widths, and ``free`` the widths that there were
     without any of them, of frozen groups too: they say why a budget cannot be met, and decide
-    nothing.
+    nothing. ``timed`` is what the model takes, by device.
     """
 
     groups: tuple[Group, ...]
@@ -54,6 +58,7 @@ class Problem:
     widths: Widths
     limits: tuple[Limit, ...] = ()
     free: Widths = field(default_factory=dict)
+    timed: Mapping[str, Timed] = field(default_factory=dict)
 
     def allowed(self, group: Group) -> tuple[int, ...]:
         """The widths that a group may have."""
@@ -72,32 +77,66 @@ class Problem:
 
     def cost(self, budget: Budget, widths: Mapping[str, int] | None = None) -> int:
         """The true cost that a budget bounds; ``widths`` by group name, absent ones full."""
-        return self.costs.total(budget.metric, self._by_atom(widths or {}), budget.scope)
+        atoms = self._by_atom(widths or {})
+        if budget.device is not None:
+            return self.timed[budget.device].total(atoms, budget.scope)
+        return self.costs.total(_counted(budget), atoms, budget.scope)
+
+    def atoms(self, budget: Budget) -> frozenset[int]:
+        """The atoms that a budget's cost depends on."""
+        if budget.device is not None:
+            return self.timed[budget.device].atoms(budget.scope)
+        return self.costs.atoms(_counted(budget), budget.scope)
+
+    def functions(self, budget: Budget, unknowns: Sequence[int]) -> tuple[CostFunction, ...]:
+        """A budget's cost in the widths of some atoms, all others full: the largest of these.
+
+        Where a budget's bound is zero, they are doubled, see `Table.build`.
+        """
+        if budget.device is not None:
+            return self.timed[budget.device].compiled(unknowns, budget.scope)
+        metric, bound = _counted(budget), budget.bound
+        times = 1 if bound else 2
+        return self.costs.compiled(metric, unknowns, budget.scope, above=bound, times=times)
 
     def report(self, widths: Mapping[str, int]) -> tuple[Cost, ...]:
         """Dense and slim costs: MACs and parameters of the whole model, every other metric that it
         has a budget of, then every budget in a scope.
         """
+        atoms = self._by_atom(widths)
         bounds: dict[Metric, list[int]] = {"macs": [], "params": []}
         for budget in self.budgets:
-            if not budget.scope:
-                bounds.setdefault(budget.metric, []).append(budget.bound)
-        asked = [(metric, None, None, min(found, default=None)) for metric, found in bounds.items()]
-        scoped = [(b.metric, b.scope, b.where or b.text, b.bound) for b in self.budgets if b.scope]
-        atoms = self._by_atom(widths)
-        return tuple(
+            if not budget.scope and not budget.device:
+                bounds.setdefault(_counted(budget), []).append(budget.bound)
+        whole = (
             Cost(
                 metric,
-                where,
-                self.costs.total(metric, scope=scope),
-                self.costs.remaining(metric, atoms, scope),
-                bound,
+                None,
+                self.costs.total(metric),
+                self.costs.remaining(metric, atoms),
+                min(found, default=None),
             )
-            for metric, scope, where, bound in (*asked, *scoped)
+            for metric, found in bounds.items()
         )
+        scoped = (self._reported(b, atoms) for b in self.budgets if b.scope or b.device)
+        return (*whole, *scoped)
+
+    def _reported(self, budget: Budget, atoms: Mapping[int, int]) -> Cost:
+        """A budget's cost; what it is of, in a scope or on a device, is named."""
+        dense, scope = self.cost(budget), budget.scope
+        if budget.device is not None:
+            slim = self.timed[budget.device].remaining(atoms, scope)
+            return Cost(f"latency on {budget.device}", budget.where, dense, slim, budget.bound)
+        slim = self.costs.remaining(_counted(budget), atoms, scope)
+        return Cost(budget.metric, budget.where or budget.text, dense, slim, budget.bound)
 
     def _by_atom(self, widths: Mapping[str, int]) -> dict[int, int]:
         return {g.atom.id: widths[g.name] for g in self.groups if g.name in widths}
+
+
+def _counted(budget: Budget) -> Metric:
+    assert budget.metric != "latency", "a latency is one on a device"
+    return budget.metric
 
 
 def _fewest(group: Group) -> int:
@@ -122,14 +161,16 @@ def check(problem: Problem) -> tuple[str, ...]:
         help_ = "say what the slim model may cost, such as `target macs <= 50%`"
         raise PruneError(Diagnostic("P0603", "there is no target to prune for", help=help_))
     dense = {b: problem.cost(b) for b in problem.budgets}
-    least = {g.name: problem.allowed(g)[0] for g in problem.groups}
-    beyond = [b for b in problem.budgets if problem.cost(b, least) > b.bound]
+    allowed = {g.name: problem.allowed(g) for g in problem.groups}
+    beyond = [b for b in problem.budgets if reach.least(problem, b, allowed) > b.bound]
     if beyond:
         raise PruneError(*(d for b in beyond for d in _unreachable(problem, b)))
     if all(dense[b] <= b.bound for b in problem.budgets):
         raise PruneError(*(_already_met(b, dense[b]) for b in problem.budgets))
     met = [b for b in problem.budgets if dense[b] <= b.bound]
-    fixed = [g for g in problem.groups if g.name in problem.rankings and g.size == least[g.name]]
+    fixed = [
+        g for g in problem.groups if g.name in problem.rankings and allowed[g.name] == (g.size,)
+    ]
     return (
         *(
             f"`{b.text}` already holds in the dense model ({amount(dense[b], b.metric)})"
@@ -144,9 +185,12 @@ def _unreachable(problem: Problem, budget: Budget) -> tuple[Diagnostic, ...]:
     free = {g.name: problem.allowed(g) for g in problem.groups} | dict(problem.free)
 
     def cost(limits: Sequence[Limit]) -> int:
-        return problem.cost(budget, conflict.least(free, limits))
+        if budget.device is None:
+            return problem.cost(budget, conflict.least(free, limits))
+        return reach.least(problem, budget, conflict.left(free, limits))
 
-    reachable = problem.cost(budget, {g.name: problem.allowed(g)[0] for g in problem.groups})
+    allowed = {g.name: problem.allowed(g) for g in problem.groups}
+    reachable = reach.least(problem, budget, allowed)
     asked, found = _apart(budget, budget.bound, reachable), _apart(budget, reachable, budget.bound)
     message = f"target `{budget.text}` cannot be reached: at least {found}, asked {asked}"
     label = f"at most {asked} of the dense model's {amount(problem.cost(budget), budget.metric)}"
@@ -155,7 +199,7 @@ def _unreachable(problem: Problem, budget: Budget) -> tuple[Diagnostic, ...]:
         _conflict(told, budget, lines, cost, help_=f"ask for no less than {found}")
         if lines
         else _beyond(told, budget, problem)
-        for lines in conflict.run(problem.limits, lambda some: cost(some) > budget.bound)
+        for lines in conflict.run(problem.limits, lambda some: cost(some) > budget.bound) or [[]]
     )
 
 

@@ -23,7 +23,8 @@ def shrink(table: Table, choice: Integers, hold: Held = None) -> Integers | None
 
     A step is the next smaller width of one group; savings count in budgets that are still exceeded.
     ``hold`` is a group, or several, that must not move; None when the others alone cannot meet the
-    budgets.
+    budgets. Of a latency, which no step may lower where two would, the smallest widths are the last
+    resort.
     """
     choice = choice.copy()
     while True:
@@ -34,11 +35,12 @@ def shrink(table: Table, choice: Integers, hold: Held = None) -> Integers | None
         for cost, bound in zip(table.costs, table.bounds, strict=True):
             if cost.value(x) > bound:
                 now = cost.curves(x, np.stack([x, lower], axis=1))
-                saved += (now[:, 0] - now[:, 1]) / bound
+                saved += np.maximum(now[:, 0] - now[:, 1], 0) / bound
         if hold is not None:
             saved[hold] = 0
         if not saved.any():
-            return choice if table.fits(choice) else None
+            last = choice if hold is not None or table.fits(choice) else table.least
+            return last if table.fits(last) else None
         added = table.losses[table.rows, down] - table.losses[table.rows, choice]
         choice[_cheapest(added, saved)] -= 1
 

@@ -44,9 +44,8 @@ class Table:
     @classmethod
     def build(cls, problem: Problem) -> Table:
         """All allowed widths, and the budgets that the dense model exceeds: others always hold."""
-        costs = problem.costs
         binding = [b for b in problem.budgets if problem.cost(b) > b.bound]
-        touched = frozenset[int]().union(*(costs.atoms(b.metric, b.scope) for b in binding))
+        touched = frozenset[int]().union(*(problem.atoms(b) for b in binding))
         groups = [
             g
             for g in problem.groups
@@ -54,13 +53,7 @@ class Table:
         ]
         unknowns = [g.atom.id for g in groups]
         # Costs are divided by their bounds, so one of nothing is doubled: 2 c <= 1 says c <= 0.
-        rows = [
-            (cost, b.bound or 1)
-            for b in binding
-            for cost in costs.compiled(
-                b.metric, unknowns, b.scope, above=b.bound, times=1 if b.bound else 2
-            )
-        ]
+        rows = [(cost, b.bound or 1) for b in binding for cost in problem.functions(b, unknowns)]
         full = np.array([g.size for g in groups], dtype=np.int64)
         rows = [(cost, bound) for cost, bound in rows if cost.value(full) > bound]
         return cls.of(

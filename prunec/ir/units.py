@@ -24,7 +24,7 @@ def show(number: int, metric: str = "params") -> str:
     >>> show(212_430), show(1_572_864, "memory"), show(0, "weights")
     ('212.4K', '1.5MiB', '0B')
     """
-    scale = SCALES.get(metric, COUNTS)
+    scale = _scale(metric)
     for unit, size in scale[:-1]:
         if number >= size:
             return f"{number / size:.4g}{unit}"
@@ -33,4 +33,9 @@ def show(number: int, metric: str = "params") -> str:
 
 def exact(number: int, metric: str = "params") -> str:
     """An amount to the last digit, in the smallest unit: ``1_572_864B``."""
-    return f"{number:_}{SCALES.get(metric, COUNTS)[-1][0]}"
+    return f"{number:_}{_scale(metric)[-1][0]}"
+
+
+def _scale(metric: str) -> Scale:
+    """That of a metric, which may name its device: ``latency on cpu(threads=1, batch=1)``."""
+    return SCALES.get(metric.partition(" ")[0], COUNTS)

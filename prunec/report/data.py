@@ -55,6 +55,46 @@ class Certificate:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """A latency target, as predicted from the device profile and as measured; times are medians of
+    one forward, in nanoseconds.
+
+    ``bound`` is what the slim model may take as measured: a share is one of ``dense``, which was
+    measured in turns with it. ``noise`` is how far the measurements scatter, relative to their
+    median; ``tries`` how many plans were measured until this one held.
+    """
+
+    target: str
+    device: str
+    scope: str | None
+    bound: int
+    dense: int
+    slim: int
+    predicted_dense: int
+    predicted_slim: int
+    noise: float
+    tries: int
+
+    @property
+    def holds(self) -> bool:
+        return self.slim <= self.bound
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain JSON values."""
+        return {
+            "target": self.target,
+            "device": self.device,
+            "scope": self.scope,
+            "bound_ns": self.bound,
+            "dense": _beside(self.predicted_dense, self.dense),
+            "slim": _beside(self.predicted_slim, self.slim),
+            "noise": self.noise,
+            "tries": self.tries,
+            "holds": self.holds,
+        }
+
+
 @dataclass(frozen=True)
 class Report:
     """All that a compile found out. ``print(report)`` shows it. ``source`` counts the emitted file,
@@ -71,11 +111,13 @@ class Report:
     accuracy: Accuracy | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
     source: Census | None = None
+    timings: tuple[Timing, ...] = ()
 
     @property
     def passed(self) -> bool:
         """Whether every budget and every proof holds."""
-        return all(c.holds for c in self.costs) and all(c.passed for c in self.checks)
+        budgets = (*(c.holds for c in self.costs), *(t.holds for t in self.timings))
+        return all(budgets) and all(c.passed for c in self.checks)
 
     def as_dict(self) -> dict[str, object]:
         """The report as plain JSON values, keys stable between versions."""
@@ -100,6 +142,7 @@ class Report:
                 "count": self.accuracy.count,
             },
             "source": None if self.source is None else self.source.as_dict(),
+            "latency": [t.as_dict() for t in self.timings],
             "passed": self.passed,
         }
 
@@ -107,6 +150,16 @@ class Report:
         from prunec.report import tables
 
         return tables.text(*tables.report(self))
+
+
+def _beside(predicted: int, measured: int) -> dict[str, object]:
+    found = ratio(predicted, measured)
+    return {"predicted_ns": predicted, "measured_ns": measured, "ratio": found}
+
+
+def ratio(predicted: int, measured: int) -> float | None:
+    """Predicted over measured; None where there is nothing to measure."""
+    return predicted / measured if measured else None
 
 
 def cost_dict(cost: Cost) -> dict[str, object]:

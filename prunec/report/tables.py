@@ -15,7 +15,7 @@ from prunec.ir import units
 from prunec.ir.group import Group
 from prunec.ir.plan import Cost, Plan
 from prunec.report.analysis import Analysis
-from prunec.report.data import Check, Report, Width
+from prunec.report.data import Check, Report, Timing, Width, ratio
 from prunec.report.front import Front
 
 
@@ -36,8 +36,10 @@ def render(console: Console, *parts: RenderableType) -> None:
 
 
 def report(found: Report) -> tuple[RenderableType, ...]:
-    """A whole report: costs, the plan, widths, accuracy, calls of private names and proofs."""
-    parts: list[RenderableType] = [costs(found.costs), plan(found), widths(found.widths)]
+    """A whole report: costs, times, the plan, widths, accuracy, calls of private names, proofs."""
+    parts: list[RenderableType] = [costs(found.costs)]
+    parts += [timing(t) for t in found.timings]
+    parts += [plan(found), widths(found.widths)]
     if found.accuracy is not None:
         a = found.accuracy
         parts.append(Text(f"accuracy {a.dense:.2%} -> {a.slim:.2%} on {a.count} answers"))
@@ -58,6 +60,21 @@ def costs(found: Sequence[Cost]) -> Table:
         style = None if cost.holds else "red"
         dense, slim = units.show(cost.dense, cost.metric), units.show(cost.slim, cost.metric)
         table.add_row(Text(name), dense, slim, share, bound, style=style)
+    return table
+
+
+def timing(found: Timing) -> Table:
+    """A latency target: what was predicted beside what was measured, dense and slim."""
+    where = f" in {found.scope}" if found.scope else ""
+    first = f"latency{where} on {found.device}"
+    names = ("predicted", "measured", "ratio", "share", "bound")
+    table = plain(first, **dict.fromkeys(names, "right"))
+    table.add_row("dense", *_beside(found.predicted_dense, found.dense), "", "")
+    bound, style = f"<= {_time(found.bound)}", None if found.holds else "red"
+    share = f"{found.slim / found.dense:.1%}" if found.dense else ""
+    table.add_row("slim", *_beside(found.predicted_slim, found.slim), share, bound, style=style)
+    plans = f"{found.tries} {'plan' if found.tries == 1 else 'plans'} measured"
+    table.caption = f"ratio: predicted / measured; medians scatter by {found.noise:.1%}; {plans}"
     return table
 
 
@@ -87,7 +104,8 @@ def _certificate(plan: Plan) -> tuple[str, str, str]:
 
 
 def _cost_name(cost: Cost) -> str:
-    return f"{cost.metric} in {cost.scope}" if cost.scope else cost.metric
+    predicted = "predicted " if cost.metric.startswith("latency") else ""
+    return f"{predicted}{cost.metric}" + (f" in {cost.scope}" if cost.scope else "")
 
 
 def plan(found: Report) -> Table:
@@ -192,6 +210,15 @@ def semantics(group: Group) -> str:
         return "exact"
     more = f" and {len(group.mixing) - 2} more" if len(group.mixing) > 2 else ""
     return f"mixed by {', '.join(group.mixing[:2])}{more}"
+
+
+def _beside(predicted: int, measured: int) -> tuple[str, str, str]:
+    found = ratio(predicted, measured)
+    return _time(predicted), _time(measured), "" if found is None else f"{found:.2f}"
+
+
+def _time(nanoseconds: int) -> str:
+    return units.show(nanoseconds, "latency")
 
 
 def plain(first: str, /, **columns: str) -> Table:
