@@ -69,7 +69,7 @@ def problem(model: Understood, surface: Any, bound: int = 0, **more: Any) -> Pro
 def stepped(sizes: int) -> Surface:
     """Steps of four channels, and a surcharge for odd numbers."""
     four = Term(100.0, ("block",) * sizes)
-    odd = Term(30.0, ("odd", *("one",) * (sizes - 1))) if sizes else Term(5.0, ())
+    odd = Term(30.0, ("bit1", *("one",) * (sizes - 1))) if sizes else Term(5.0, ())
     return Surface(((),) * sizes, ((four, odd, Term(10.0, ("size",) * sizes)),))
 
 
@@ -136,7 +136,7 @@ def test_a_smaller_width_that_is_slower_is_no_reason_to_refuse(model: Understood
 
     def odd(sizes: int) -> Surface:
         terms = [
-            Term(1000.0, tuple("odd" if k == at else "one" for k in range(sizes)))
+            Term(1000.0, tuple("bit1" if k == at else "one" for k in range(sizes)))
             for at in range(sizes)
         ]
         return Surface(((),) * sizes, ((*terms, Term(10.0, ("size",) * sizes)),))
@@ -166,7 +166,7 @@ def test_no_solver_exceeds_a_latency(
     share: float, block: float, odd: float, half: float, size: float
 ) -> None:
     def surface(sizes: int) -> Surface:
-        names = {"block": block, "odd": odd, "half": half, "size": size}
+        names = {"block": block, "bit1": odd, "bit2": half, "size": size}
         terms = [Term(c, (name,) * sizes) for name, c in names.items()]
         return Surface(((),) * sizes, (tuple(terms),))
 
