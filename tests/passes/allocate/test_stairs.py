@@ -27,7 +27,7 @@ from prunec.spec import Dp, Greedy, Lp, Uniform
 from prunec.understand import Understood
 
 DEVICE = "cpu(threads=1, batch=1)"
-SOLVERS = (Uniform(), Greedy(), Dp(bins=200), Lp())
+SOLVERS = (Uniform(), Greedy(), Dp(bins=200), Lp(importance="score"))
 
 
 class Net(nn.Module):
