@@ -23,11 +23,11 @@ from prunec.passes.allocate import Budget, Problem, reach, stairs
 from prunec.passes.latency import Correction, Surface
 from prunec.passes.latency.surface import Term
 from prunec.passes.timed import Timed
-from prunec.spec import Dp, Greedy, Lp, Uniform
+from prunec.spec import Dp, Greedy, Lp, Milp, Uniform
 from prunec.understand import Understood
 
 DEVICE = "cpu(threads=1, batch=1)"
-SOLVERS = (Uniform(), Greedy(), Dp(bins=200), Lp(importance="score"))
+SOLVERS = (Uniform(), Greedy(), Dp(bins=200), Lp(importance="score"), Milp(nodes=200))
 
 
 class Net(nn.Module):
