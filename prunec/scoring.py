@@ -162,4 +162,9 @@ def _computed_by() -> str:
 
 
 def _from_cache(message: str) -> Diagnostic:
-    return Diagnostic("P0612", message, severity="note", help="`--no-cache` computes them anew")
+    return Diagnostic(
+        "P0612",
+        message,
+        severity="note",
+        help="`--no-cache` (in Python no `cache=`) computes them anew",
+    )

@@ -18,7 +18,7 @@ from prunec.passes.allocate.table import Table
 from prunec.passes.polynomial import Floats, Integers
 
 NEGLIGIBLE = 1e-5
-"""A loss below which the wider widths of a group are not measured, and lose nothing."""
+"""A loss below which the wider widths of a group are not measured."""
 INFINITE = 1e30
 """Stands for the loss of outputs that are not finite, so that one can interpolate."""
 
@@ -36,18 +36,18 @@ def sensitivities(table: Table, measure: Measure, widths: int) -> Floats:
     """The loss of each group alone, at all of its options: float64[groups, k], never increasing."""
     found = np.zeros(table.losses.shape)
     for group, count in enumerate(table.counts.tolist()):
-        options = np.unique(np.linspace(0, count - 1, widths + 1).round().astype(np.int64))
-        losses = np.zeros(len(options))
-        for at, option in enumerate(options[:-1]):
+        at, losses = [count - 1], [0.0]
+        for option in np.unique(np.linspace(0, count - 1, widths + 1).round()).tolist()[:-1]:
             choice = table.full
-            choice[group] = option
-            losses[at] = min(measure(choice), INFINITE)
-            if losses[at] < NEGLIGIBLE:
-                losses[at] = 0.0
+            choice[group] = int(option)
+            at.append(int(option))
+            losses.append(min(measure(choice), INFINITE))
+            if losses[-1] < NEGLIGIBLE:
                 break
-        losses = np.maximum.accumulate(losses[::-1])[::-1]
+        order = np.argsort(at)
+        monotone = np.maximum.accumulate(np.array(losses)[order][::-1])[::-1]
         row = table.widths[group]
-        found[group] = np.interp(row, row[options], losses)
+        found[group] = np.interp(row, row[np.array(at)[order]], monotone)
     return found
 
 
