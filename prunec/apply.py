@@ -52,7 +52,8 @@ def _shortened(plan: Plan, groups: Mapping[str, Group]) -> dict[str, tuple[int, 
 
 def _plan(held: PlanFile) -> Plan:
     keep = {name: tuple(kept) for name, kept in held.keep.items()}
-    return Plan(keep, held.solver.name, held.objective, held.bound, seed=held.seed)
+    certificate = (held.solver.name, held.objective, held.bound)
+    return Plan(keep, *certificate, damage=held.damage, seed=held.seed)
 
 
 def _faults(

@@ -165,7 +165,12 @@ def _of_plan(held: PlanFile, name: str) -> Side:
         versions=held.versions.model_dump(),
         inputs=held.inputs.model_dump(),
         solver={"name": held.solver.name, **held.solver.options},
-        figures={"objective": held.objective, "bound": held.bound, "gap": held.gap},
+        figures={
+            "objective": held.objective,
+            "bound": held.bound,
+            "gap": held.gap,
+            "calibration loss": held.damage,
+        },
         costs=_costs(held.costs),
         keep=_sets(held.keep),
         sizes={group: width.size for group, width in held.widths.items()},

@@ -74,6 +74,8 @@ class PlanFile(Section):
     """What no plan within the budgets is below."""
     gap: float | None
     """How far the objective can be from the best, as a share of it."""
+    damage: float | None
+    """The measured calibration loss; null where the solver measures none."""
     costs: list[Cost]
     keep: dict[str, list[Annotated[int, Field(ge=0)]]]
     """The indices that stay, ascending, of every group that loses some."""
@@ -122,6 +124,7 @@ def write(found: Inputs, solver: Solver, plan: Plan, problem: Problem) -> bytes:
             "objective": plan.objective,
             "bound": plan.bound,
             "gap": plan.gap,
+            "damage": plan.damage,
             "costs": [cost_dict(c) for c in plan.costs],
             "keep": {name: list(kept) for name, kept in plan.keep.items()},
             "widths": {

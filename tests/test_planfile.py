@@ -275,3 +275,16 @@ def test_targets_out_of_reach_are_refused_before_anything_is_scored(
     for share, code in (("1%", "P0601"), ("100%", "P0602")):
         with pytest.raises(PruneError, match=code):
             prunec.plan(f"target macs <= {share}", model=net(), args=(X,))
+
+
+def test_what_a_search_measured_is_kept(tmp_path: Path) -> None:
+    spec = SPEC.replace("l2", "obs").replace("repair", "solve dp(search=3)\nrepair")
+    given: dict[str, Any] = {"model": net(), "args": (X,)}
+    plan = prunec.plan(spec, calibrate=batches(), out=tmp_path / "p.json", **given)
+    assert plan.damage is not None
+    assert json.loads((tmp_path / "p.json").read_bytes())["damage"] == plan.damage
+    rest: dict[str, Any] = {"plan": tmp_path / "p.json", "check": False}
+    applied = prunec.compile(spec, calibrate=batches(), **given, **rest)
+    assert applied.plan.damage == plan.damage
+    solved = prunec.compile(spec, calibrate=batches(), **given, check=False)
+    assert applied.files == solved.files

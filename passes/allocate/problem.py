@@ -195,11 +195,12 @@ def _unreachable(problem: Problem, budget: Budget) -> tuple[Diagnostic, ...]:
     message = f"target `{budget.text}` cannot be reached: at least {found}, asked {asked}"
     label = f"at most {asked} of the dense model's {amount(problem.cost(budget), budget.metric)}"
     told = Diagnostic("P0601", message, span=budget.span, label=label)
+    conflicts = conflict.run(problem.limits, lambda some: cost(some) > budget.bound)
     return tuple(
         _conflict(told, budget, lines, cost, help_=f"ask for no less than {found}")
         if lines
         else _beyond(told, budget, problem)
-        for lines in conflict.run(problem.limits, lambda some: cost(some) > budget.bound) or [[]]
+        for lines in conflicts or [[]]
     )
 
 

@@ -68,5 +68,6 @@ class Front:
             "costs": [cost_dict(c) for c in plan.costs],
             "objective": plan.objective,
             "least": plan.bound,
+            "gap": plan.gap,
             "widths": self.kept(plan),
         }

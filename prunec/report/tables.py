@@ -97,10 +97,8 @@ def front(found: Front) -> Table:
 
 def _certificate(plan: Plan) -> tuple[str, str, str]:
     """The loss, the bound that no plan is below, and the gap between them."""
-    if plan.bound is None:
-        return f"{plan.objective:.4g}", "", ""
-    gap = (plan.objective - plan.bound) / plan.objective if plan.objective else 0.0
-    return f"{plan.objective:.4g}", f"{plan.bound:.4g}", f"{gap:.2%}"
+    bound = "" if plan.bound is None else f"{plan.bound:.4g}"
+    return f"{plan.objective:.4g}", bound, "" if plan.gap is None else f"{plan.gap:.2%}"
 
 
 def _cost_name(cost: Cost) -> str:

@@ -100,3 +100,16 @@ def test_lines_are_told_without_a_place_too() -> None:
     asked = replace(asked, free={g.name: allowed_widths(g.size) for g in asked.groups})
     with pytest.raises(PruneError, match="`freeze` alone leaves at least"):
         check(asked)
+
+
+def test_widths_that_no_line_explains_are_refused_all_the_same() -> None:
+    asked = problem(np.random.default_rng(3), "chain")
+    every = {g.name: (g.size,) for g in asked.groups}
+    limits = (Limit("keep", {asked.groups[0].name: allowed_widths(asked.groups[0].size, 2)}),)
+    free = {g.name: allowed_widths(g.size) for g in asked.groups}
+    bound = asked.cost(asked.budgets[0]) - 1
+    budget = replace(asked.budgets[0], bound=bound)
+    asked = replace(asked, widths=every, limits=limits, free=free, budgets=(budget,))
+    with pytest.raises(PruneError, match="P0601") as caught:
+        check(asked)
+    assert len(caught.value.diagnostics) == 1
