@@ -37,21 +37,24 @@ def problem(
     blocks = tuple(g for g in asked if g.branches)
     modules = tuple((m.path, m.cls) for m in model.traced.graph.modules)
     budgets = tuple(_budget(target, costs, devices, modules) for target in spec.targets)
+    liked = _liked(chosen, devices)
     return Problem(
         (*model.groups, *blocks),
         rankings,
         costs,
         budgets,
-        chosen.widths(_liked(chosen, devices)),
-        limits=chosen.limits(),
+        chosen.widths(liked),
+        limits=chosen.limits(liked),
         free=chosen.free(),
         timed=devices.timed,
     )
 
 
 def _liked(chosen: Selection, devices: Devices) -> dict[str, tuple[int, ...]]:
-    """The widths that the devices like, for the groups of rules that leave them to those."""
-    auto = [rule for rule in chosen.rules if rule.prune.multiple_of == "auto"]
+    """The widths that the devices like, for the groups of rules that leave them to those, frozen
+    ones included.
+    """
+    auto = [rule for rule in chosen.claims if rule.prune.multiple_of == "auto"]
     return devices.good_widths([g for rule in auto for g in rule.groups]) if auto else {}
 
 

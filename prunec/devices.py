@@ -58,7 +58,7 @@ def run(job: Job, model: Understood, chosen: Selection) -> Devices:
         return Devices()
     job.stage("reading device profiles")
     graph, axes = model.traced.graph, model.axes
-    blocks = tuple(g for g in chosen.groups if g.branches)
+    blocks = tuple(g for g in chosen.claimed if g.branches)
     units = latency.run(graph, axes, blocks)
     branches = {b.atom.id: b.branches for b in blocks}
     timed: dict[str, Timed] = {}
