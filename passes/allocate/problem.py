@@ -199,7 +199,7 @@ def _unreachable(problem: Problem, budget: Budget) -> tuple[Diagnostic, ...]:
     return tuple(
         _conflict(told, budget, lines, cost, help_=f"ask for no less than {found}")
         if lines
-        else _beyond(told, budget, problem)
+        else _beyond(replace(told, label=f"at least {found}"), budget, problem)
         for lines in conflicts or [[]]
     )
 
@@ -233,7 +233,6 @@ def _conflict(
 def _beyond(told: Diagnostic, budget: Budget, problem: Problem) -> Diagnostic:
     """What no line rules out but the target itself, and what is not selected."""
     selected = [g for g in problem.groups if g.name in problem.rankings or g.name in problem.free]
-    reachable = problem.cost(budget, {g.name: problem.allowed(g)[0] for g in selected})
     bare = problem.cost(budget, {g.name: _fewest(g) for g in selected})
     names = {g.name for g in selected}
     fixed = [g.name for g in problem.groups if g.name not in names]
@@ -252,8 +251,7 @@ def _beyond(told: Diagnostic, budget: Budget, problem: Problem) -> Diagnostic:
     if fixed:
         more = f" and {len(fixed) - 4} more" if len(fixed) > 4 else ""
         notes.append(f"free, but not selected: {', '.join(fixed[:4])}{more}")
-    label = f"at least {_apart(budget, reachable, budget.bound)}"
-    return replace(told, label=label, notes=tuple(notes), help=help_)
+    return replace(told, notes=tuple(notes), help=help_)
 
 
 def _apart(budget: Budget, number: int, other: int) -> str:

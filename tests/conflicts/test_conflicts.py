@@ -5,6 +5,7 @@ lines that conflict on one small model; and what is named is indeed a minimal co
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from prunec import audit, prepare
 from prunec.diagnostics import Diagnostic, Source, render
 from prunec.prepare import Job, Memory
 from prunec.spec import load
+from tests import profiles
 from tests.conftest import Golden
 
 FOLDER = Path(__file__).parent
@@ -104,3 +106,35 @@ def test_a_freeze_does_not_rule_out_a_target_of_channels() -> None:
     text = 'target channels <= 20%\nprune channels { keep >= 50% }\nfreeze "stem"\n'
     (found,) = diagnose(Source("x", text))
     assert lines(found) == [1, 2]
+
+
+class Blocks(nn.Module):
+    """Three residual blocks of the same size, and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 8)) for _ in range(3)
+        )
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = x + block(x)
+        return self.head(x)
+
+
+@pytest.mark.parametrize("metric", ["macs <= 50%", "latency <= 50% on cpu", "weights <= 60%"])
+def test_blocks_that_stay_are_blamed_on_their_line(metric: str) -> None:
+    """One of two frozen blocks would fit, and both do not."""
+    net = Blocks().eval()
+    x = torch.zeros(2, 8)
+    text = f"""target {metric}
+prune blocks
+freeze "blocks.0"
+freeze "blocks.1.0"
+"""
+    job = Job(load(Source("x", text), in_memory=True), Path(), Memory(net, (x,)))
+    found = audit.run(replace(job, profile=profiles.of(net, x)), None)
+    (fault,) = (d for d in found if d.severity == "error")
+    assert lines(fault) == [1, 3, 4]
