@@ -126,7 +126,9 @@ class Problem:
         dense, scope = self.cost(budget), budget.scope
         if budget.device is not None:
             slim = self.timed[budget.device].remaining(atoms, scope)
-            return Cost(f"latency on {budget.device}", budget.where, dense, slim, budget.bound, scope)
+            return Cost(
+                f"latency on {budget.device}", budget.where, dense, slim, budget.bound, scope
+            )
         slim = self.costs.remaining(_counted(budget), atoms, scope)
         where = budget.where or budget.text
         return Cost(budget.metric, where, dense, slim, budget.bound, scope)

@@ -28,6 +28,10 @@ target memory  <= 95%
 target params  <= 70% in "layers.1"
 target weights <= 70% in "layers.1.mlp"
 target macs    <= 75% in "layers.2"
+target channels <= 97%
+target activations <= 97%
+target activations <= 97% in "layers.0"
+target sparsity >= 20%
 prune channels { score l2 }
 repair none
 """
@@ -53,12 +57,33 @@ def test_the_report_says_what_was_counted(made: Compiled) -> None:
     (check,) = (c for c in made.report.checks if c.name == "the budgets hold")
     assert check.passed
     counted, _, others = check.detail.partition("; not counted: ")
-    assert others == 'memory, macs in "layers.2"'
+    assert others.split(", ") == [
+        *("memory", "channels", "activations"),
+        'macs in "layers.2"',
+        'activations in "layers.0"',
+    ]
     assert [part.rpartition(" ")[0] for part in counted.split(", ")] == [
         *("macs", "params", "weights"),
         'params in "layers.1"',
         'weights in "layers.1.mlp"',
     ]
+
+
+def test_every_target_holds_and_is_reported_once(made: Compiled) -> None:
+    assert made.report.passed
+    rows = [(c.metric, c.scope, c.bound is None) for c in made.report.costs]
+    assert rows == [
+        *((m, None, False) for m in ("macs", "params", "weights", "memory")),
+        *((m, None, False) for m in ("channels", "activations")),
+        ("params", '"layers.1"', False),
+        ("weights", '"layers.1.mlp"', False),
+        ("macs", '"layers.2"', False),
+        ("activations", '"layers.0"', False),
+    ]
+    assert claim(made, "params").slim <= 0.8 * claim(made, "params").dense
+    memory, parts = claim(made, "memory"), [claim(made, m) for m in ("weights", "activations")]
+    assert memory.slim == sum(p.slim for p in parts)
+    assert memory.dense == sum(p.dense for p in parts)
 
 
 def test_every_figure_is_the_module_s(made: Compiled) -> None:
