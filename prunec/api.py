@@ -159,7 +159,13 @@ def verify(
     """
     path = compiled.whole.path if compiled.whole else None
     subject = _subject(model, args, kwargs, path)
-    claim = proof.Claim(compiled.removed, compiled.module, compiled.files, compiled.formats)
+    claim = proof.Claim(
+        compiled.removed,
+        compiled.module,
+        compiled.files,
+        compiled.formats,
+        compiled.plan.costs,
+    )
     return proof.verify(subject, claim, compiled.report)
 
 

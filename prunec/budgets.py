@@ -33,7 +33,7 @@ def problem(
     """
     held = {g.name for g in chosen.frozen}
     asked = [g for g in chosen.claimed if g.branches or g.name not in held]
-    costs = cost.run(model.traced.graph, model.axes, asked, _stored(model, chosen))
+    costs = cost.run(model.traced.graph, model.axes, asked, _stored(model))
     blocks = tuple(g for g in asked if g.branches)
     modules = tuple((m.path, m.cls) for m in model.traced.graph.modules)
     budgets = tuple(_budget(target, costs, devices, modules) for target in spec.targets)
@@ -74,13 +74,13 @@ def _counted(metric: Metric) -> cost.Metric:
             return metric
 
 
-def _stored(model: Understood, chosen: Selection) -> Stored:
-    """What the weights file will hold."""
-    graph, selected = model.traced.graph, {g.atom.id for g in chosen.groups}
+def _stored(model: Understood) -> Stored:
+    """What the weights file will hold, whatever is removed."""
+    graph, free = model.traced.graph, {g.atom.id for g in model.groups}
     varying = [
         name
         for name, dims in model.axes.weights.items()
-        if any(atom.id in selected for axis in dims for atom in atoms(axis))
+        if any(atom.id in free for axis in dims for atom in atoms(axis))
     ]
     names = footprint.names(graph, model.traced.weights, varying)
     return Stored(names, footprint.header(graph, names))

@@ -96,7 +96,7 @@ def compile(job: Job) -> Compiled:
     made = slim.run(planned, shrunk, repaired)
     other = formats.run(job.spec.formats, made, job.stage)
     files = artifact.build(planned, made, other.files)
-    claim = Claim(_removed(shrunk), made.module, files, job.spec.formats)
+    claim = Claim(_removed(shrunk), made.module, files, job.spec.formats, planned.plan.costs)
     found = report(planned)
     found = replace(
         found,

@@ -18,6 +18,7 @@ from prunec import trace
 from prunec.check import (
     Removed,
     clean_room,
+    costs,
     fidelity,
     onnx_file,
     pretrained,
@@ -28,10 +29,14 @@ from prunec.check import (
 )
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.graph import Graph
+from prunec.ir.plan import Cost
 from prunec.prepare import Stage, Subject, quiet
 from prunec.report.data import Check, Report
 from prunec.spec import Format, HuggingFace, Onnx
 from prunec.trace import Traced
+
+WEIGHTS = "slim.safetensors"
+"""The artefact's weights file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +45,15 @@ class Claim:
 
     ``slim`` may hold repaired weights: its structure is judged with the original's weights in it.
     ``files`` are the artefact's, by name, which must give ``slim`` in a process without prunec, and
-    so must those of each of the ``formats`` in a program that reads it.
+    so must those of each of the ``formats`` in a program that reads it. ``costs`` are what the
+    compiler says that it costs, and may cost.
     """
 
     removed: Removed
     slim: nn.Module
     files: Mapping[str, bytes]
     formats: tuple[Format, ...] = ()
+    costs: tuple[Cost, ...] = ()
 
 
 def run(subject: Subject, traced: Traced, claim: Claim, stage: Stage = quiet) -> tuple[Check, ...]:
@@ -107,6 +114,8 @@ def _checks(
             count = len(graph.weights) - len(removed.absent)
             figures = f"{count} tensors, {state.parameters(graph, removed)} parameters"
             yield Check("names, shapes and ties", not faults, figures), faults
+            stage("proving the budgets")
+            yield _budgets(graph, claim, example)
             stage("proving the files")
             alone = room.compare(claim.slim)
         figures = f"torch alone, relative error {alone.max_error:.0e}"
@@ -114,6 +123,15 @@ def _checks(
         for form in claim.formats:
             stage(f"proving {form.name}")
             yield _format(form, Path(folder), graph, claim, example)
+
+
+def _budgets(
+    graph: Graph, claim: Claim, example: Sequence[Tensor]
+) -> tuple[Check, tuple[Diagnostic, ...]]:
+    """Whether the module and its file cost no more than they may."""
+    file = claim.files[WEIGHTS]
+    found = costs.run(costs.Question(graph, claim.removed, claim.slim, file, example), claim.costs)
+    return Check("the budgets hold", not found.diagnostics, found.figures), found.diagnostics
 
 
 def _format(

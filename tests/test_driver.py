@@ -83,7 +83,7 @@ def test_one_target_is_a_whole_spec(net: nn.Module) -> None:
 
 def test_the_proof_is_in_the_report(net: nn.Module, tmp_path: Path) -> None:
     made = prunec.compile(BARE, model=net, args=(X,), out=tmp_path / "out")
-    assert len(made.report.checks) == 4
+    assert len(made.report.checks) == 5
     assert made.report.passed
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(made.files)
     again = prunec.verify(net, made, args=(X,))

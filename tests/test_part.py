@@ -89,7 +89,7 @@ def of(net: nn.Module, text: str, **more: object) -> Compiled:
 def test_a_part_is_compiled_proved_and_installed(net: nn.Module) -> None:
     made = prunec.compile(spec("parts.1"), model=net, args=(X,))
     assert made.report.passed
-    assert len(made.report.checks) == 4
+    assert len(made.report.checks) == 5
     assert "class SlimBody" in made.source
     assert {w.group for w in made.report.widths} == {"stem", "inner"}
     again = prunec.verify(net, made, args=(X,))

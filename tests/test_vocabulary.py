@@ -70,7 +70,7 @@ def test_a_tied_model() -> None:
     ids = kept(found)
     assert 1 < len(ids) < TOKENS
     assert all(check.passed for check in found.report.checks)
-    assert len(found.report.checks) == 4
+    assert len(found.report.checks) == 5
     old = ids[torch.arange(12) % len(ids)].view(2, 6)
     new = torch.searchsorted(ids, old)
     with torch.no_grad():

@@ -126,9 +126,12 @@ class Problem:
         dense, scope = self.cost(budget), budget.scope
         if budget.device is not None:
             slim = self.timed[budget.device].remaining(atoms, scope)
-            return Cost(f"latency on {budget.device}", budget.where, dense, slim, budget.bound)
+            return Cost(
+                f"latency on {budget.device}", budget.where, dense, slim, budget.bound, scope
+            )
         slim = self.costs.remaining(_counted(budget), atoms, scope)
-        return Cost(budget.metric, budget.where or budget.text, dense, slim, budget.bound)
+        where = budget.where or budget.text
+        return Cost(budget.metric, where, dense, slim, budget.bound, scope)
 
     def _by_atom(self, widths: Mapping[str, int]) -> dict[int, int]:
         return {g.atom.id: widths[g.name] for g in self.groups if g.name in widths}

@@ -32,13 +32,17 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """One cost of the plan: what, where, dense and slim values, the bound if any."""
+    """One cost of the plan: what, where, dense and slim values, the bound if any.
+
+    ``scope`` is how the user wrote where, and ``paths`` are the modules there; None: everywhere.
+    """
 
     metric: str
     scope: str | None
     dense: int
     slim: int
     bound: int | None = None
+    paths: frozenset[str] | None = None
 
     @property
     def holds(self) -> bool:
