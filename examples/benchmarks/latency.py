@@ -4,9 +4,10 @@ ratio at the same multiply-adds.
     python -m examples.benchmarks.latency [--model resnet56 ...] [--folder build/latency] [--again]
 
 Four models at 80, 60 and 40 per cent of the dense model's latency, one thread, one sample. Each is
-profiled first (a minute or two), then compiled to every target. The dense model, the emitted one
-and torch-pruning's are measured in the same turns. Results and profiles stay in the folder; a model
-that is in it is not done again. Run it on a quiet machine. Needs torchvision and torch-pruning.
+profiled first (a minute or two), then compiled to every target; weights are random, which latency
+does not depend on. The dense model, the emitted one and torch-pruning's are measured in the same
+turns. Results and profiles stay in the folder; a model that is in it is not done again. Run it on a
+quiet machine. Needs torchvision and torch-pruning.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from torch.nn import functional as F
 
 import prunec
 from examples.benchmarks.torchvision_models import build, register
-from examples.resnet56.model import resnet56
+from examples.resnet56.model import ResNet
 from prunec import prepare, profile, understand
 from prunec.spec import Cpu
 
@@ -35,7 +36,7 @@ SHARES = (80, 60, 40)
 DEVICE = Cpu()
 SPEC = """
 target latency <= {share}% on cpu(threads=1, batch=1)
-prune channels {{ score l2, multiple of auto }}
+prune channels {{ score l2 keep multiple of auto }}
 repair none
 """
 Result = dict[str, Any]
@@ -202,7 +203,7 @@ MODELS: Mapping[str, Callable[[], tuple[nn.Module, Tensor]]] = {
     "resnet18": _image(lambda: build("resnet18"), 224),
     "mobilenet_v3_small": _image(lambda: build("mobilenet_v3_small"), 224),
     "vit_tiny": _image(_vit, 224),
-    "resnet56": _image(resnet56, 32),
+    "resnet56": _image(lambda: ResNet(9), 32),
 }
 
 if __name__ == "__main__":

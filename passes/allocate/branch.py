@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prunec.passes.allocate import dual, refine
 from prunec.passes.allocate.dual import Dual
@@ -145,11 +146,10 @@ class _Search:
         table = self.table
         option = np.arange(table.widths.shape[1])
         while True:
-            if (low > high).any() or not table.fits(low):
+            if (low > high).any():
                 return None
             inside = (option >= low[:, None]) & (option <= high[:, None])
-            for curve, bound in zip(table.curves(low), table.bounds, strict=True):
-                inside &= curve <= bound
+            inside = self._within(inside, low)
             losses = table.losses - table.losses[table.rows, high][:, None]
             # At equal loss there is nothing to gain either, but the best may be in this box.
             inside &= losses + table.loss(high) <= self.loss * (1 + ROUNDING)
@@ -160,6 +160,21 @@ class _Search:
             if np.array_equal(new_low, low) and np.array_equal(new_high, high):
                 return low, high
             low, high = new_low, new_high
+
+    def _within(self, inside: NDArray[np.bool_], low: Integers) -> NDArray[np.bool_]:
+        """The options of a box that a budget may hold with: of a cost that never falls, if the
+        others are narrowest; of any other, by its separable minorant.
+        """
+        table, found = self.table, inside.copy()
+        for row, (cost, bound) in enumerate(zip(table.costs, table.bounds, strict=True)):
+            below = self.model.curves[row]
+            if below is None:
+                found &= cost.curves(table.width(low), table.widths) <= bound
+                continue
+            least = np.where(inside, below, np.inf).min(axis=1)
+            others = self.model.constants[row] + least.sum() - least
+            found &= others[:, None] + below <= 1 + ROUNDING
+        return found
 
     def _split(self, node: Node, found: Dual) -> tuple[int, int]:
         """The group whose losses differ most between the points, and where they part."""

@@ -216,8 +216,8 @@ def _model(table: Table, point: Integers, anchor: Integers, weights: Floats, bin
     """
     cost = np.zeros(table.widths.shape)
     for curve, bound, weight in zip(table.curves(point), table.bounds, weights, strict=True):
-        cost += (curve - curve[:, :1]) * (weight / bound)
-    total = float(cost[:, -1].sum())
+        cost += (curve - curve.min(axis=1, keepdims=True)) * (weight / bound)
+    total = float(cost.max(axis=1).sum())
     reach = min(total, max(2 * float(cost[table.rows, anchor].sum()), total / 16)) or 1.0
     units = np.rint(cost * (bins / reach)).astype(np.int64)
     stages = [

@@ -54,8 +54,8 @@ FACTORS: Mapping[str, Callable[[Floats], Floats]] = {**SMOOTH, **EDGES}
 """What a size may contribute, by name."""
 EDGED = 2
 """Sizes of a unit up to which edges are looked for; of more, only smooth factors are tried."""
-MANY = 4
-"""Sizes from which on blocks are not tried either."""
+MIXED = 3
+"""Sizes up to which there are products; of more (a concatenation of many), each has terms alone."""
 ROUNDS = 8
 LEAST_ERROR = 0.01
 """Relative errors below are not told from noise."""
@@ -148,10 +148,13 @@ def _fit(sizes: Integers, times: Floats) -> tuple[Term, ...]:
 @cache
 def _products(columns: int) -> list[tuple[str, ...]]:
     """The products that are tried: at most one of the factors is an edge."""
-    allowed = [name for name in SMOOTH if columns < MANY or name != "block"]
-    found = list(product(allowed, repeat=columns))
+    smooth = list(SMOOTH)
+    if columns > MIXED:
+        alone = [("one",) * at + ("size",) for at in range(columns)]
+        return [("one",) * columns, *((*a, *("one",) * (columns - len(a))) for a in alone)]
+    found = list(product(smooth, repeat=columns))
     for at in range(columns if columns <= EDGED else 0):
-        for others in product(allowed, repeat=columns - 1):
+        for others in product(smooth, repeat=columns - 1):
             found += [(*others[:at], edge, *others[at:]) for edge in EDGES]
     return found
 

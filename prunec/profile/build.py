@@ -28,7 +28,6 @@ from prunec.spec import Device
 from prunec.understand import Understood
 
 TURNS = 6
-TURN = 10_000_000
 BATCH = 8
 """Settings that take turns."""
 BYTES = 512 << 20
@@ -140,7 +139,7 @@ def _measure(
         subject.example,
         subject.device,
         turns=TURNS,
-        turn=TURN,
+        turn=clock.TURN,
     )
     times = dict(zip(made, found, strict=True))
     for at, samples in times.items():

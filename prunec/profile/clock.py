@@ -25,10 +25,10 @@ from prunec.profile import gpu, machine
 from prunec.profile.inputs import Example
 from prunec.spec import Cuda, Device
 
-TURNS = 21
-TURN = 30_000_000
+TURNS = 41
+TURN = 10_000_000
 """Nanoseconds that one subject runs in one turn, about."""
-FEWEST, MOST = 2, 50
+FEWEST, MOST = 3, 50
 """Runs of one subject in one turn."""
 Clock: TypeAlias = Callable[[], int]
 Run: TypeAlias = Callable[[], Sequence[int]]

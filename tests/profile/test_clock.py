@@ -76,13 +76,13 @@ def test_threads_are_set_and_set_back() -> None:
 
 
 def test_spread_is_the_interquartile_range() -> None:
-    times = iter([7, 7, *[v for t in (10, 20, 30, 40, 50) for v in (1, t, t)]])
+    times = iter([7, 7, *[v for t in (10, 20, 30, 40, 50) for v in (1, t, t + 9, t)]])
 
     def run() -> Sequence[int]:
         return (next(times),)
 
     (found,) = clock.interleaved([run], turns=5, turn=14)
-    assert found == [Sample(30, 20, 10)]
+    assert found == [Sample(30, 20, 15)]
 
 
 def test_a_graph_is_timed_node_by_node() -> None:

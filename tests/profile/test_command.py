@@ -9,7 +9,7 @@ import pytest
 
 from prunec import profile
 from prunec.cli import main
-from prunec.profile import build, settings
+from prunec.profile import build, clock, settings
 
 MODEL = """
 import torch
@@ -27,7 +27,7 @@ target latency <= 80% on cpu(threads=1, batch=4)
 
 @pytest.fixture
 def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(build, "TURN", 1)
+    monkeypatch.setattr(clock, "TURN", 1)
     monkeypatch.setattr(build, "TURNS", 1)
     monkeypatch.setattr(settings, "COUNT", 6)
     (tmp_path / "tiny_profiled.py").write_text(MODEL)

@@ -70,3 +70,20 @@ def test_times_are_never_negative_and_a_unit_may_have_no_sizes() -> None:
     assert found(np.zeros((2, 0), dtype=np.int64)) == pytest.approx(100, rel=0.02)
     falling = latency.fit(np.array([[1], [100]]), np.array([100.0, 1.0]))
     assert (falling(np.arange(1, 200)[:, None]) >= 0).all()
+
+
+def test_a_matrix_product_pays_for_every_bit_of_what_is_left() -> None:
+    points = scattered(300, 192, 256)
+    a, b = points.T
+    bits = 45 * ((b & 1) + ((b >> 1) & 1)) + 30 * ((b >> 2) & 1) + 20 * ((b >> 3) & 1)
+    times = 3000 + 3.5 * a * b + a * bits
+    found = latency.fit(points, times)
+    assert np.abs(found(points) / times - 1).max() < 0.01
+
+
+def test_a_concatenation_of_many_has_a_price_for_each() -> None:
+    points = scattered(120, *[64] * 12)
+    times = 5000 + points @ np.arange(10, 130, 10)
+    found = latency.fit(points, times.astype(float))
+    assert np.abs(found(points) / times - 1).max() < 0.02
+    assert all(sum(f != "one" for f in t.factors) <= 1 for t in found[0])
