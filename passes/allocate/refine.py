@@ -11,6 +11,7 @@ from typing import TypeAlias
 import numpy as np
 
 from prunec.passes.allocate.table import Table
+from prunec.passes.costfunction import CostFunction
 from prunec.passes.polynomial import Floats, Integers
 
 Held: TypeAlias = int | Integers | None
@@ -21,28 +22,55 @@ EFFORT = 1000
 def shrink(table: Table, choice: Integers, hold: Held = None) -> Integers | None:
     """Take the step that loses least per true cost saved until every budget holds.
 
-    A step is the next smaller width of one group; savings count in budgets that are still exceeded.
-    ``hold`` is a group, or several, that must not move; None when the others alone cannot meet the
-    budgets. Of a latency, which no step may lower where two would, the smallest widths are the last
-    resort.
+    A step is the next smaller width of one group, or where none of these saves anything, as on
+    stairs, any smaller one; savings count in budgets that are still exceeded. ``hold`` is a group,
+    or several, that must not move; None when the others alone cannot meet the budgets. Of a
+    latency, which no width may lower where two would, the smallest widths are the last resort.
     """
     choice = choice.copy()
     while True:
         x = table.width(choice)
+        broken = [
+            (cost, bound)
+            for cost, bound in zip(table.costs, table.bounds, strict=True)
+            if cost.value(x) > bound
+        ]
+        if not broken:
+            return choice
         down = np.maximum(choice - 1, 0)
         lower = table.widths[table.rows, down]
         saved = np.zeros(len(choice))
-        for cost, bound in zip(table.costs, table.bounds, strict=True):
-            if cost.value(x) > bound:
-                now = cost.curves(x, np.stack([x, lower], axis=1))
-                saved += np.maximum(now[:, 0] - now[:, 1], 0) / bound
+        for cost, bound in broken:
+            now = cost.curves(x, np.stack([x, lower], axis=1))
+            saved += np.maximum(now[:, 0] - now[:, 1], 0) / bound
         if hold is not None:
             saved[hold] = 0
-        if not saved.any():
-            last = choice if hold is not None or table.fits(choice) else table.least
-            return last if table.fits(last) else None
-        added = table.losses[table.rows, down] - table.losses[table.rows, choice]
-        choice[_cheapest(added, saved)] -= 1
+        if saved.any():
+            added = table.losses[table.rows, down] - table.losses[table.rows, choice]
+            choice[_cheapest(added, saved)] -= 1
+            continue
+        jump = _jump(table, choice, broken, hold)
+        if jump is None:
+            return table.least if hold is None and table.fits(table.least) else None
+        choice[jump[0]] = jump[1]
+
+
+def _jump(
+    table: Table, choice: Integers, broken: list[tuple[CostFunction, int]], hold: Held
+) -> tuple[int, int] | None:
+    """The group and the smaller option that lose least per true cost saved, if any saves."""
+    saved: Floats = np.zeros(table.widths.shape)
+    for cost, bound in broken:
+        curve = cost.curves(table.width(choice), table.widths)
+        saved += np.maximum(curve[table.rows, choice][:, None] - curve, 0) / bound
+    saved[np.arange(saved.shape[1]) >= choice[:, None]] = 0
+    if hold is not None:
+        saved[hold] = 0
+    if not saved.any():
+        return None
+    added = table.losses - table.losses[table.rows, choice][:, None]
+    best = _cheapest(added.reshape(-1), saved.reshape(-1))
+    return best // saved.shape[1], best % saved.shape[1]
 
 
 def fill(table: Table, choice: Integers, hold: Held = None) -> Integers:

@@ -16,7 +16,7 @@ from prunec.passes.cost import Costs, Sum, Term
 from prunec.passes.liveness import Liveness, Point, Span
 from prunec.passes.polynomial import Monomials
 
-METRICS: tuple[Sum, ...] = ("macs", "params")
+METRICS: tuple[Sum, ...] = ("macs", "params", "weights")
 
 
 def separable(rng: np.random.Generator, groups: int) -> Monomials:
@@ -41,22 +41,53 @@ def tangled(rng: np.random.Generator, groups: int) -> Monomials:
     return found
 
 
+def star(rng: np.random.Generator, groups: int) -> Monomials:
+    """The first group meets all others, as a residual stream does, some of them three at a time."""
+    found = dict(separable(rng, groups))
+    for g in range(1, groups):
+        found[0, g] = int(rng.integers(1, 5))
+        if g + 1 < groups and rng.random() < 0.5:
+            found[0, g, g + 1] = int(rng.integers(1, 3))
+    return found
+
+
+def concatenated(rng: np.random.Generator, groups: int) -> tuple[Monomials, ...]:
+    """Every group reads the concatenation of all before it and a frozen one, as in a DenseNet."""
+    parts: list[Monomials] = [separable(rng, groups)]
+    for g in range(1, groups):
+        value = int(rng.integers(1, 4))
+        parts.append({(g,): 2 * value, **{(before, g): value for before in range(g)}})
+    return tuple(parts)
+
+
+SHAPES = {
+    "separable": separable,
+    "chain": chain,
+    "tangled": tangled,
+    "star": star,
+    "concatenated": concatenated,
+}
+
+
 def problem(
     rng: np.random.Generator, shape: str, groups: int = 4, largest: int = 6, budgets: int = 1
 ) -> Problem:
     """Budgets from the smallest cost to just below the dense one, so that they bind and can be
     met."""
     sizes = [int(n) for n in rng.integers(3, largest + 1, groups)]
-    make = {"separable": separable, "chain": chain, "tangled": tangled}[shape]
     metrics = METRICS[:budgets]
-    terms = tuple(Term(m, m, frozenset({""}), make(rng, groups)) for m in metrics)
+    terms: list[Term] = []
+    for metric in metrics:
+        made = SHAPES[shape](rng, groups)
+        parts = made if isinstance(made, tuple) else (made,)
+        terms += (Term(metric, metric, frozenset({""}), part) for part in parts)
     members = tuple(Group(f"g{i}", Atom(i, n), "channels", (), (), ()) for i, n in enumerate(sizes))
     widths = {
         g.name: allowed_widths(g.size, int(rng.integers(1, 3)), int(rng.integers(1, 3)))
         for g in members
     }
     rankings = {g.name: ranking(rng, g.size) for g in members}
-    costs = Costs(terms, {g.atom.id: g.size for g in members})
+    costs = Costs(tuple(terms), {g.atom.id: g.size for g in members})
     bare = Problem(members, rankings, costs, (), widths)
     least = {name: w[0] for name, w in widths.items()}
     found = []
@@ -132,3 +163,25 @@ def brute_force(problem: Problem) -> float:
         if all(problem.cost(b, named) <= b.bound for b in problem.budgets):
             best = min(best, sum(problem.loss(g, named[g.name]) for g in problem.groups))
     return best
+
+
+def optimum(problem: Problem) -> float:
+    """`brute_force` of many choices at once, from the terms themselves; budgets of sums only."""
+    axes = [np.array(problem.allowed(g)) for g in problem.groups]
+    grid = np.meshgrid(*axes, indexing="ij")
+    at = {g.atom.id: width for g, width in zip(problem.groups, grid, strict=True)}
+    fits = np.ones(grid[0].shape, dtype=bool)
+    for budget in problem.budgets:
+        total = np.zeros(grid[0].shape, dtype=np.int64)
+        for term in problem.costs.terms:
+            for atoms, value in term.monomials.items() if term.metric == budget.metric else ():
+                product_ = np.full(grid[0].shape, value)
+                for atom in atoms:
+                    product_ = product_ * at[atom]
+                total += product_
+        fits &= total <= budget.bound
+    loss = sum(
+        problem.rankings[g.name].loss[g.size - width]
+        for g, width in zip(problem.groups, grid, strict=True)
+    )
+    return float(np.where(fits, loss, np.inf).min())
