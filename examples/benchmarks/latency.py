@@ -35,7 +35,7 @@ SHARES = (80, 60, 40)
 DEVICE = Cpu()
 SPEC = """
 target latency <= {share}% on cpu(threads=1, batch=1)
-prune channels {{ score l2, multiple of auto }}
+prune channels {{ score l2 keep multiple of auto }}
 repair none
 """
 Result = dict[str, Any]

@@ -212,11 +212,13 @@ def _iterate(
 def _model(table: Table, point: Integers, anchor: Integers, weights: Floats, bins: int) -> Family:
     """The knapsack of the true cost curves at a point, weighted over the budgets.
 
-    Its budgets reach to twice the model's cost of ``anchor``, choices that fit.
+    Its budgets reach to twice the model's cost of ``anchor``, choices that fit. Where a latency
+    falls as a width grows, the model has it level.
     """
     cost = np.zeros(table.widths.shape)
     for curve, bound, weight in zip(table.curves(point), table.bounds, weights, strict=True):
-        cost += (curve - curve[:, :1]) * (weight / bound)
+        rising = np.maximum.accumulate(curve, axis=1)
+        cost += (rising - rising[:, :1]) * (weight / bound)
     total = float(cost[:, -1].sum())
     reach = min(total, max(2 * float(cost[table.rows, anchor].sum()), total / 16)) or 1.0
     units = np.rint(cost * (bins / reach)).astype(np.int64)
