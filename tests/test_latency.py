@@ -123,7 +123,9 @@ def test_plan_and_check_measure_nothing(
     assert run("check", file) == 0
     file.write_text(SPEC.replace("60%", "1%"))
     assert run("check", file) == 1
-    assert "P0601" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "P0601" in err
+    assert "as the device profile predicts" in err
 
 
 def test_a_changed_profile_is_another_input(file: Path, capsys: Captured) -> None:

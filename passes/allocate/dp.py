@@ -212,7 +212,8 @@ def _iterate(
 def _model(table: Table, point: Integers, anchor: Integers, weights: Floats, bins: int) -> Family:
     """The knapsack of the true cost curves at a point, weighted over the budgets.
 
-    Its budgets reach to twice the model's cost of ``anchor``, choices that fit.
+    Its budgets reach to twice the model's cost of ``anchor``, choices that fit. Where a latency
+    falls as a width grows, the model has it level.
     """
     cost = np.zeros(table.widths.shape)
     for curve, bound, weight in zip(table.curves(point), table.bounds, weights, strict=True):

@@ -195,7 +195,8 @@ def _unreachable(problem: Problem, budget: Budget) -> tuple[Diagnostic, ...]:
     allowed = {g.name: problem.allowed(g) for g in problem.groups}
     reachable = reach.least(problem, budget, allowed)
     asked, found = _apart(budget, budget.bound, reachable), _apart(budget, reachable, budget.bound)
-    message = f"target `{budget.text}` cannot be reached: at least {found}, asked {asked}"
+    told_by = _predicted(budget)
+    message = f"target `{budget.text}` cannot be reached{told_by}: at least {found}, asked {asked}"
     label = f"at most {asked} of the dense model's {amount(problem.cost(budget), budget.metric)}"
     told = Diagnostic("P0601", message, span=budget.span, label=label)
     conflicts = conflict.run(problem.limits, lambda some: cost(some) > budget.bound)
@@ -263,11 +264,16 @@ def _apart(budget: Budget, number: int, other: int) -> str:
     return short if short != long else units.exact(number, budget.metric)
 
 
+def _predicted(budget: Budget) -> str:
+    """What a latency that is not measured yet goes by."""
+    return "" if budget.device is None else ", as the device profile predicts"
+
+
 def _already_met(budget: Budget, dense: int) -> Diagnostic:
     now, asked = amount(dense, budget.metric), amount(budget.bound, budget.metric)
     return Diagnostic(
         "P0602",
-        f"target `{budget.text}` is already met: {now}, asked {asked}",
+        f"target `{budget.text}` is already met{_predicted(budget)}: {now}, asked {asked}",
         span=budget.span,
         label=f"the dense model has {now}",
         help="there is nothing to prune: ask for less than the model costs now",

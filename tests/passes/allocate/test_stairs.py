@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,11 @@ from torch import Tensor, nn
 from prunec import PruneError, prepare, understand
 from prunec.ir.plan import Ranking
 from prunec.passes import allocate, cost, latency
-from prunec.passes.allocate import Budget, Problem, reach, stairs
+from prunec.passes.allocate import Budget, Problem, dp, reach, stairs
+from prunec.passes.allocate.table import Table
 from prunec.passes.latency import Correction, Surface
 from prunec.passes.latency.surface import Term
+from prunec.passes.polynomial import Floats, Integers
 from prunec.passes.timed import Timed
 from prunec.spec import Dp, Greedy, Lp, Milp, Uniform
 from prunec.understand import Understood
@@ -175,10 +177,89 @@ def test_no_solver_exceeds_a_latency(
     bound = max(1, int(share * whole.cost(budget)))
     asked = replace(whole, budgets=(replace(budget, bound=bound),))
     least = reach.least(asked, budget, {g.name: asked.allowed(g) for g in asked.groups})
+    losses = {at: _loss(asked, at) for at, taken in everything(asked).items() if taken <= bound}
     assert min(everything(asked).values()) <= least
     for solver in SOLVERS:
         if least <= bound:
-            assert allocate.run(solver, asked).costs[-1].slim <= bound
+            plan = allocate.run(solver, asked)
+            assert plan.costs[-1].slim <= bound
+            assert plan.objective >= min(losses.values()) - 1e-9
         else:
             with pytest.raises(PruneError, match="P0601"):
                 allocate.run(solver, asked)
+
+
+def _loss(asked: Problem, at: tuple[int, ...]) -> float:
+    return sum(asked.loss(g, width) for g, width in zip(asked.groups, at, strict=True))
+
+
+class Deep(nn.Sequential):
+    """Eight layers, whose times rise and fall with each other's widths."""
+
+    def __init__(self) -> None:
+        widths = (3, 40, 24, 33, 48, 20, 40, 17, 5)
+        layers = ((nn.Linear(a, b), nn.Tanh()) for a, b in pairwise(widths))
+        super().__init__(*(m for pair in layers for m in pair))
+
+
+def test_solvers_hold_a_latency_that_falls_as_widths_grow() -> None:
+    """What is left of the stairs at some widths of the others may fall at other ones."""
+
+    def surface(sizes: int) -> Surface:
+        if sizes != 2:
+            return Surface(((),) * sizes, ((Term(50.0, ("one",) * sizes),),))
+        crossed = (("bit4", "block"), ("block", "bit8"), ("bit1", "bit2"))
+        terms = [Term(c, names) for c, names in zip((9.0, 7.0, 900.0), crossed, strict=True)]
+        return Surface(((), ()), ((Term(1.0, ("size", "size")), *terms),))
+
+    found = understand.run(prepare.given(Deep(), (torch.zeros(2, 3),), {}))
+    whole = problem(found, surface)
+    (budget,) = whole.budgets
+    for share in (0.9, 0.6, 0.3):
+        bound = int(share * whole.cost(budget))
+        asked = replace(whole, budgets=(replace(budget, bound=bound),))
+        for solver in SOLVERS:
+            plan = allocate.run(solver, asked)
+            assert plan.costs[-1].slim <= bound
+            assert plan.bound is not None
+            assert plan.bound <= plan.objective
+
+
+class Dip:
+    """10 x + 10 y, and 200 more for one x beside four y or more: x falls there as it grows."""
+
+    unknowns = 2
+    touched = np.ones(2, dtype=np.bool_)
+
+    def __call__(self, x: Integers) -> Integers:
+        dear = (x[..., 0] == 1) & (x[..., 1] >= 4)
+        return 10 * x.sum(axis=-1) + 200 * dear.astype(np.int64)
+
+    def value(self, x: Integers) -> int:
+        return int(self(x))
+
+    def curves(self, x: Integers, table: Integers) -> Integers:
+        points = np.repeat(np.repeat(x[None, None], len(table), 0), table.shape[1], 1)
+        points[np.arange(2), :, np.arange(2)] = table
+        return self(points)
+
+    def gradient(self, x: Floats) -> Floats:
+        return np.full(2, 10.0)
+
+    def real(self, x: Floats) -> float:
+        return float(10 * x.sum())
+
+    def separable(self, x: Integers, widths: Integers) -> tuple[Floats, float]:
+        return 10.0 * widths, 0.0
+
+
+@pytest.mark.parametrize("bound", [30, 70, 80, 100, 110])
+def test_dynamic_programming_survives_a_cost_that_falls(bound: int) -> None:
+    widths = [np.arange(1, 7), np.arange(1, 7)]
+    table = Table.of(("x", "y"), widths, [7.0 - w for w in widths], (Dip(),), (bound,))
+    found = dp.run(table, 100).choice
+    best = min(
+        table.loss(np.array(c)) for c in product(range(6), range(6)) if table.fits(np.array(c))
+    )
+    assert table.fits(found)
+    assert table.loss(found) == best
