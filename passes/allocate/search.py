@@ -24,6 +24,8 @@ Measure: TypeAlias = Callable[[Integers], float]
 """The calibration loss of choices."""
 RANDOM = 0.25
 """Share of the tries that are random throughout."""
+PATIENCE = 5
+"""Draws for one try: many coefficients give a plan that was there before, which is not measured."""
 SHARE = 0.1
 """Largest share of the coefficients that is drawn anew."""
 
@@ -44,11 +46,18 @@ def improvements(
     groups = len(table.names)
     best, choice, loss = np.ones(groups), start, measure(start)
     yield choice, loss
+    seen = {start.tobytes()}
     for count in _schedule(groups, tries):
-        tried = best.copy()
-        drawn = rng.permutation(groups)[:count]
-        tried[drawn] = 1 - rng.random(len(drawn))
-        found = dp.near(weighted(table, tried), start, bins)
+        for _ in range(PATIENCE):
+            tried = best.copy()
+            drawn = rng.permutation(groups)[:count]
+            tried[drawn] = 1 - rng.random(len(drawn))
+            found = dp.near(weighted(table, tried), start, bins)
+            if found.tobytes() not in seen:
+                break
+        else:
+            continue
+        seen.add(found.tobytes())
         if (found_loss := measure(found)) < loss:
             best, choice, loss = tried, found, found_loss
             yield choice, loss

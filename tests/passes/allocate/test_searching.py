@@ -95,7 +95,7 @@ def test_the_search_begins_at_plain_dp_and_only_improves() -> None:
         assert np.array_equal(steps[0][0], plain)
         assert losses == sorted(losses, reverse=True)
         assert losses[-1] == min(map(quadratic(one), map(np.array, seen)))
-        assert len(seen) == 31
+        assert len(seen) == len(set(seen)) <= 31
         improved += len(steps) > 1
     assert improved >= 4
 
