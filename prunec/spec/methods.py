@@ -201,7 +201,10 @@ class Milp(SolverMethod):
         default=0.005, ge=0, lt=1, description="relative gap to the bound at which it stops"
     )
     nodes: int = Field(
-        default=10_000, ge=1, le=10_000_000, description="most nodes of the search tree"
+        default=10_000,
+        ge=1,
+        le=10_000_000,
+        description="most nodes of the search tree, large ones counted as several",
     )
 
 
