@@ -80,7 +80,7 @@ def run(
         )
         profile.models[name] = known
         with machine.ready(device):
-            _prepare(profile, units, meter)
+            _prepare(profile, units, meter, again)
     subject = _Subject(model, units, inputs.example(model, device.batch), device)
     while known.measured < known.settings:
         progress(known.measured, known.settings)
@@ -104,14 +104,20 @@ def _start(path: Path, wanted: Machine, again: bool) -> Profile:
     return found
 
 
-def _prepare(profile: Profile, units: Units, meter: Meter) -> None:
-    """An entry for every unit that has none."""
+def _prepare(profile: Profile, units: Units, meter: Meter, again: bool) -> None:
+    """An entry for every unit that has none, with ``again`` for all; breaks up to the largest
+    sizes that any of them has.
+    """
+    largest: dict[str, tuple[int, ...]] = {}
     for unit in units.units:
-        if unit.signature not in profile.units:
-            largest = _sizes(unit, units.widths)
-            profile.units[unit.signature] = Measured(
-                breaks=meter.breaks(unit.signature, largest), points=[]
-            )
+        sizes = _sizes(unit, units.widths)
+        known = largest.get(unit.signature, sizes)
+        largest[unit.signature] = tuple(map(max, sizes, known))
+    for signature, most in largest.items():
+        before = None if again else profile.units.get(signature)
+        points = [] if before is None else before.points
+        reach = tuple(map(max, zip(most, *(p[: len(most)] for p in points), strict=True)))
+        profile.units[signature] = Measured(breaks=meter.breaks(signature, reach), points=points)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,8 +3,8 @@
 Every setting gives one point of each unit, in place, so random widths make a scattered grid of
 every unit at once (a unit that the model has eighteen times gets eighteen points from each). The
 first settings are uniform: all groups at the same share. Of the others, each has a share of its own
-from `SMALLEST` up, around which its groups scatter; many widths are multiples of 16 or 8, where the
-stairs have their edges.
+from `SMALLEST` up, small ones more often, around which its groups scatter; many widths are
+multiples of 16 or 8, where the stairs have their edges.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from collections.abc import Sequence
 from prunec.ir.group import Group
 from prunec.ir.plan import Plan
 
-UNIFORM = (1.0, 0.75, 0.5, 0.25)
-SCATTERED = 92
+UNIFORM = (1.0, 0.75, 0.5, 0.25, 0.1)
+SCATTERED = 91
 COUNT = len(UNIFORM) + SCATTERED
-SMALLEST = 0.1
+SMALLEST = 0.05
+SMALL = 1.5
+"""The power of a uniform draw that makes small shares more frequent."""
 ALIGNED = ((0.4, 16), (0.6, 8))
 """Up to this share of the draws, widths are rounded up to a multiple of this."""
 EVERY = 8
@@ -30,7 +32,7 @@ def widths(groups: Sequence[Group], at: int) -> dict[str, int]:
     if at < len(UNIFORM):
         return {g.name: max(_least(g), round(g.size * UNIFORM[at])) for g in groups}
     draw = random.Random(at)
-    share = draw.uniform(SMALLEST, 1.0)
+    share = SMALLEST + (1 - SMALLEST) * draw.random() ** SMALL
     return {g.name: _width(g, share * draw.uniform(0.5, 1.5), draw) for g in groups}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from prunec.diagnostics import PruneError
 from prunec.ir.plan import Plan
 from prunec.passes import latency, shrink
 from prunec.passes.latency.units import timed
-from prunec.profile import settings, store
+from prunec.profile import Meter, settings, store
 from prunec.spec import Cpu, Cuda
 from tests.profile.fakes import OVERHEAD, Fake, kernel, model
 
@@ -67,8 +68,10 @@ def test_what_is_known_is_not_measured_again(tmp_path: Path) -> None:
     calls = len(fake.surveys)
     profile.run(net, CPU, tmp_path / "p.json", meter=fake.meter)
     assert len(fake.surveys) == calls
+    before = (tmp_path / "p.json").read_bytes()
     profile.run(net, CPU, tmp_path / "p.json", again=True, meter=fake.meter)
     assert len(fake.surveys) == 2 * calls
+    assert (tmp_path / "p.json").read_bytes() == before, "nothing of the first time is left"
     points = json.loads((tmp_path / "p.json").read_text())["units"]
     assert all(row[-1] > 0 for unit in points.values() for row in unit["points"])
 
@@ -152,3 +155,15 @@ def test_settings_are_legal_and_the_first_is_dense() -> None:
     assert settings.plan(groups, 0).keep == {}
     spread = [settings.widths(groups, at)[groups[0].name] for at in range(settings.COUNT)]
     assert len(set(spread)) > groups[0].size // 2
+
+
+def test_breaks_are_looked_for_up_to_the_largest_sizes(tmp_path: Path) -> None:
+    asked: dict[str, tuple[int, ...]] = {}
+
+    def breaks(signature: str, largest: Sequence[int]) -> list[list[int]]:
+        asked[signature] = tuple(largest)
+        return [[] for _ in largest]
+
+    profile.run(model(), CPU, tmp_path / "p.json", meter=Meter(survey=Fake().survey, breaks=breaks))
+    (inner,) = (s for s in asked if "float32[1, a, 8, 8], float32[b, a, 3, 3]" in s)
+    assert asked[inner] == (40, 40), "24 to 40 channels, and 40 to 32"
