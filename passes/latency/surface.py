@@ -8,9 +8,7 @@ then steps. So the time is modelled as a sum of products of steps, one factor pe
 where a factor is one of `SMOOTH` (the constant, the size itself, the size rounded up to a block) or
 one of `EDGES`, what is added where the size is no multiple: a convolution pads the last block, a
 matrix product has kernels for 8, 4, 2 rows and 1 row, and runs one for every bit of what is left.
-Coefficients are the non-negative least squares of the relative errors (Lawson and Hanson, 1974),
-re-weighted against outliers (Huber, 1964): a disturbed measurement does not bend the surface. Where
-a size decides which kernel runs (``breaks``), each range has coefficients of its own.
+Where a size decides which kernel runs (``breaks``), each range has coefficients of its own.
 """
 
 from __future__ import annotations
@@ -22,8 +20,8 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
+from prunec.passes.latency import robust
 from prunec.passes.polynomial import Floats, Integers
 
 BLOCK = 16
@@ -56,10 +54,6 @@ EDGED = 2
 """Sizes of a unit up to which edges are looked for; of more, only smooth factors are tried."""
 MIXED = 3
 """Sizes up to which there are products; of more (a concatenation of many), each has terms alone."""
-ROUNDS = 8
-LEAST_ERROR = 0.01
-"""Relative errors below are not told from noise."""
-RIDGE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,19 +124,9 @@ def _cells(breaks: Sequence[Sequence[int]], sizes: Integers) -> NDArray[np.intp]
 def _fit(sizes: Integers, times: Floats) -> tuple[Term, ...]:
     columns = sizes.shape[1]
     names = _products(columns)
-    design = np.stack([_column(n, sizes) for n in names], axis=1) / times[:, None]
-    largest = np.maximum(design.max(axis=0), 1e-30)
-    design /= largest
-    pull = np.sqrt(len(times)) * RIDGE * np.eye(len(names))
-    weight = np.ones(len(times))
-    for _ in range(ROUNDS):
-        rows = np.concatenate([design * weight[:, None], pull])
-        found, _ = nnls(rows, np.concatenate([weight, np.zeros(len(names))]))
-        error = np.abs(design @ found - 1)
-        usual = max(1.5 * float(np.median(error)), LEAST_ERROR)
-        weight = np.sqrt(np.minimum(1.0, 1.5 * usual / np.maximum(error, 1e-12)))
-    terms = zip(names, found / largest, strict=True)
-    return tuple(Term(float(c), name) for name, c in terms if c > 0)
+    found = robust.fit(np.stack([_column(n, sizes) for n in names], axis=1), times)
+    terms = zip(names, found.tolist(), strict=True)
+    return tuple(Term(c, name) for name, c in terms if c > 0)
 
 
 @cache

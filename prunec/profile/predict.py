@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.optimize import nnls
 
 from prunec import hashing
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.graph import Graph
 from prunec.passes import latency
-from prunec.passes.latency import Correction, Latency, Surface, Units
+from prunec.passes.latency import Correction, Latency, Surface, Units, robust
 from prunec.profile.store import Measured, Model, Profile
 from prunec.spec import Device
 
@@ -72,14 +71,12 @@ def surface(measured: Measured) -> Surface:
 
 
 def correction(known: Model) -> Correction:
-    """What the whole costs beside its units: both non-negative, least squares of the relative
-    errors.
-    """
+    """What the whole costs beside its units."""
     total = np.array([w.ns for w in known.whole], dtype=np.float64)
     units = np.array([w.units for w in known.whole], dtype=np.float64)
     rows = np.stack([units, np.full(len(units), float(max(1, known.nodes)))], axis=1)
-    (scale, overhead), _ = nnls(rows / total[:, None], np.ones(len(total)))
-    return Correction(float(scale), float(overhead))
+    scale, overhead = robust.fit(rows, total).tolist()
+    return Correction(scale, overhead)
 
 
 def _lacking(signatures: Sequence[str], count: int, device: Device) -> Diagnostic:
