@@ -181,7 +181,7 @@ def _no_data(spec: Spec) -> Diagnostic:
         *(m.name for m in spec.repair),
     ]
     listed = ", ".join(f"`{name}`" for name in dict.fromkeys(methods))
-    scoring = "`score l2`, `solve dp`" if searching else "`score l2`"
+    scoring = "`score l2`, `solve milp`" if searching else "`score l2`"
     return Diagnostic(
         "P0411",
         f"calibration data is needed by {listed}",

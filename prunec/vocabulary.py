@@ -76,7 +76,7 @@ def _refused(job: Job) -> Iterator[Diagnostic]:
     if spec.repair:
         yield _fault("repair by data", why, "say `repair none`", spec.repair[0].span)
     if spec.solve.measures:
-        yield _fault("a solver that measures", why, "say `solve dp`", spec.solve.span)
+        yield _fault("a solver that measures", why, "say `solve milp`", spec.solve.span)
     if spec.evaluate is not None or job.evaluate is not None:
         span = spec.evaluate.span if spec.evaluate else None
         yield _fault("evaluation by data", why, "evaluate the slim model with ids mapped", span)

@@ -76,7 +76,7 @@ def test_the_budget_holds_and_the_module_is_the_source(net: nn.Module) -> None:
 def test_one_target_is_a_whole_spec(net: nn.Module) -> None:
     made = small(net, "target macs <= 50%", calibrate=batches(), evaluate=batches())
     assert made.report.passed
-    assert made.report.solver == "dp"
+    assert made.report.solver == "milp"
     assert made.report.accuracy is not None
     assert made.report.accuracy.count == 16
 
@@ -175,7 +175,7 @@ def test_a_solver_that_measures_needs_data(net: nn.Module) -> None:
         small(net, BARE + "solve dp(search=10)")
     (fault,) = caught.value.diagnostics
     assert (fault.code, fault.message) == ("P0411", "calibration data is needed by `dp`")
-    assert "`solve dp`" in (fault.help or "")
+    assert "`solve milp`" in (fault.help or "")
 
 
 def test_sparsity_is_a_budget_of_parameters(net: nn.Module) -> None:

@@ -6,17 +6,23 @@ the budgets.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prunec.passes.allocate.table import Table
 from prunec.passes.costfunction import CostFunction
 from prunec.passes.polynomial import Floats, Integers
 
 Held: TypeAlias = int | Integers | None
+Number = TypeVar("Number", np.int64, np.float64)
 EFFORT = 1000
 """Exchanges tried at most."""
+MANY = 256
+"""Widths of a group that are all looked at in every step."""
+DISTANCES = np.unique(np.geomspace(1, 1 << 16, 64).astype(np.int64))
+"""How much wider a group of more widths may become in one step, in options."""
 
 
 def shrink(table: Table, choice: Integers, hold: Held = None) -> Integers | None:
@@ -74,24 +80,42 @@ def _jump(
 
 
 def fill(table: Table, choice: Integers, hold: Held = None) -> Integers:
-    """Widen the group that gains most per cost, to any width that fits, while anything gains."""
+    """Widen the group that gains most per cost, to any width that fits, while anything gains.
+
+    Of very many widths, those at growing distances are looked at, and the next that gains.
+    """
     choice = choice.copy()
     while True:
-        gain: Floats = table.losses[table.rows, choice][:, None] - table.losses
+        x, offered = table.width(choice), _offered(table, choice)
+        gain: Floats = table.losses[table.rows, choice][:, None] - _taken(table.losses, offered)
         possible = gain > 0
         if hold is not None:
             possible[hold] = False
         spent = np.zeros(gain.shape)
-        for curve, bound in zip(table.curves(choice), table.bounds, strict=True):
+        for cost, bound in zip(table.costs, table.bounds, strict=True):
+            curve = cost.curves(x, _taken(table.widths, offered))
             possible &= curve <= bound
-            spent += (curve - curve[table.rows, choice][:, None]) / bound
+            spent += (curve - cost.value(x)) / bound
         if not possible.any():
             return choice
-        worth = np.full(gain.shape, -1.0)
+        worth: Floats = np.full(gain.shape, -1.0)
         np.divide(gain, spent, out=worth, where=possible & (spent > 0))
         worth[possible & (spent <= 0)] = np.inf
-        group, option = divmod(int(worth.argmax()), table.widths.shape[1])
-        choice[group] = option
+        group, at = divmod(int(worth.argmax()), worth.shape[1])
+        choice[group] = at if offered is None else offered[group, at]
+
+
+def _offered(table: Table, choice: Integers) -> Integers | None:
+    """The wider options that `fill` looks at, int64[groups, n]; None for all of them."""
+    if table.widths.shape[1] <= MANY:
+        return None
+    further = np.minimum(choice[:, None] + DISTANCES, table.full[:, None])
+    return np.column_stack([table.gaining[table.rows, choice], further])
+
+
+def _taken(values: NDArray[Number], options: Integers | None) -> NDArray[Number]:
+    """Some columns of each row."""
+    return values if options is None else np.take_along_axis(values, options, axis=1)
 
 
 def exchange(table: Table, choice: Integers, effort: int = EFFORT) -> Integers:

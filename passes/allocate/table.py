@@ -135,6 +135,15 @@ class Table:
     def rows(self) -> Integers:
         return np.arange(len(self.names))
 
+    @cached_property
+    def gaining(self) -> Integers:
+        """For every option the next one that loses less, or the full width: int64 as ``widths``."""
+        last = self.widths.shape[1] - 1
+        falls = np.diff(self.losses, axis=1, append=np.inf) < 0
+        after = np.where(falls, np.arange(1, last + 2), last)
+        found: Integers = np.minimum.accumulate(after[:, ::-1], axis=1)[:, ::-1]
+        return np.minimum(found, self.full[:, None])
+
     def width(self, choice: Integers) -> Integers:
         """Choices, int64[..., groups], as widths."""
         return self.widths[self.rows, choice]

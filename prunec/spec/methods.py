@@ -302,5 +302,5 @@ DEVICES: dict[str, type[Device]] = {"cpu": Cpu, "cuda": Cuda}
 REPAIRS: dict[str, type[Repair]] = {"least_squares": LeastSquares, "batchnorm": BatchNorm}
 
 DEFAULT_SCORE: Score = Obs()
-DEFAULT_SOLVER: Solver = Dp()
+DEFAULT_SOLVER: Solver = Milp()
 DEFAULT_REPAIR: tuple[Repair, ...] = (LeastSquares(), BatchNorm())

@@ -22,9 +22,9 @@ from prunec.spec import (
     Count,
     Cpu,
     Cuda,
-    Dp,
     LeastSquares,
     Measure,
+    Milp,
     Obs,
     Onnx,
     Prune,
@@ -51,7 +51,7 @@ def test_a_target_alone_is_complete() -> None:
     found = spec("target macs <= 50%")
     assert found.prunes == (Prune(),)
     assert (found.prunes[0].selector, found.prunes[0].chosen_score) == (None, Obs())
-    assert (found.solve, found.repair) == (Dp(), (LeastSquares(), BatchNorm()))
+    assert (found.solve, found.repair) == (Milp(), (LeastSquares(), BatchNorm()))
     assert (found.model, found.data, found.freezes, found.emit) == (None, (), (), None)
     assert found.needs_data
     assert not found.needs_labels
@@ -119,7 +119,7 @@ def test_as_dict_is_json_with_every_default() -> None:
             }
         ],
         "freeze": [],
-        "solve": {"name": "dp", "bins": 10_000, "search": 0, "seed": 0, "batches": None},
+        "solve": {"name": "milp", "gap": 0.005, "nodes": 10_000},
         "repair": [{"name": "least_squares", "ridge": 0.001}, {"name": "batchnorm"}],
         "emit": None,
     }
