@@ -4,8 +4,12 @@ At a node there are alive: its own result; every earlier value that it or a late
 that is an output; and all inputs, for the caller holds them. Each storage counts once, with the
 bytes of the tensors that it was made for (`passes.storages` says which values share one, so that a
 view costs nothing and keeps its base alive). Counts are for one sample, as in `passes.sizes`. That
-is the peak of what `passes.execute.run` holds; the source that is written computes the same nodes
-in the same order.
+is the peak of what `passes.execute.run` holds.
+
+A Python program may hold more: whoever calls a module keeps its arguments until it returns. The
+emitted sources of resnet18, resnet50, densenet121, mobilenet_v3_small, efficientnet_b0 and vit_b_16
+(torchvision, one image on a CPU) peak at 1.00, 1.16, 1.13, 1.08, 1.08 and 1.40 times this, kernels'
+own memory that torch sees included.
 
 Not counted: weights; what kernels allocate beyond their results and free again; what an allocator
 adds. An operator that writes in place counts as one that does not. Views are those of the dense

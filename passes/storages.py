@@ -9,14 +9,14 @@ contiguous inputs and weights on a CPU, for one sample (`passes.sizes`), in eval
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from prunec.ir.graph import Graph, Node, ScalarType, TensorType, Type
+from prunec.ir.graph import Argument, Device, Graph, Node, ScalarType, TensorType, Type
 from prunec.passes import execute
 from prunec.passes.sizes import of_one_sample
 
@@ -65,8 +65,10 @@ def run(graph: Graph) -> Storages:
             held[given.name] = frozenset(keep(given.name, _empty(given.type, shape)))
         for node in graph.nodes:
             try:
-                _, value = execute.evaluate(node, values, weights)
-            except RuntimeError:  # what it returns depends on data, which fake tensors have not
+                _, value = execute.evaluate(_on_cpu(node), values, weights)
+            except (
+                Exception
+            ):  # whatever an operator raises that needs data, which fake tensors lack
                 found = keep(node.name, _example(node.type, shape))
                 if _may_be_a_view(node):
                     found.update(*(held[r.name] for r in node.refs()))
@@ -74,6 +76,23 @@ def run(graph: Graph) -> Storages:
                 found = keep(node.name, value)
             held[node.name] = frozenset(found)
     return Storages(tuple((name, tuple(at)) for name, at in made), held)
+
+
+def _on_cpu(node: Node) -> Node:
+    """The node with all devices that it names replaced by the one that the fake tensors are on."""
+    args = tuple(map(_without_device, node.args))
+    kwargs = tuple((name, _without_device(value)) for name, value in node.kwargs)
+    return replace(node, args=args, kwargs=kwargs)
+
+
+def _without_device(argument: Argument) -> Argument:
+    match argument:
+        case Device():
+            return Device("cpu")
+        case tuple():
+            return tuple(map(_without_device, argument))
+        case _:
+            return argument
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

@@ -58,6 +58,16 @@ def test_inputs_may_have_values(net: nn.Module) -> None:
     assert one == two
 
 
+def test_memory_needs_no_values(net: nn.Module) -> None:
+    spec = RANDOM.replace("params", "memory")
+    memory = prunec.plan(spec, model=net, args=(X,)).costs[2]
+    assert memory.metric == "memory"
+    weights = sum(t.numel() * t.element_size() for t in net.state_dict().values())
+    first, last = 4 * (3 * 64 + 2 * 8 * 36), 4 * (3 * 64 + 8 * 36 + 3 * 16)
+    assert memory.dense > weights + max(first, last)
+    assert memory.slim <= 0.7 * memory.dense
+
+
 def test_what_reads_weights_refuses(net: nn.Module) -> None:
     for score in ("l2", "obs"):
         with pytest.raises(PruneError, match="P0351") as caught:
