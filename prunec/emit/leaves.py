@@ -82,7 +82,10 @@ def _torch(
         return found[0], True
     weights = own.types(graph, module)
     plain = leaf.build(Seen(weights, {}, dict(module.config)))
-    return None if plain is None or (calls and not weights) else (plain, False)
+    if plain is None or (calls and not weights):
+        return None
+    # A weight that nothing reads keeps its size where its neighbours are pruned.
+    return (plain, False) if standins.makes(plain, own.weights(graph, module)) else None
 
 
 def _is_whole(module: Module, leaf: Leaf) -> bool:

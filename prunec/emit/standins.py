@@ -104,9 +104,14 @@ def _shown(
         mode = UPSAMPLE_MODES.get(schema.base(node.op))
         config: dict[str, Argument] = {} if mode is None else {"mode": mode}
         found = leaf.build(Seen(types, seen, config))
-        if found is not None and _made(found).items() <= _types(held).items():
+        if found is not None and makes(found, held):
             return found
     return None
+
+
+def makes(construct: Construct, held: Mapping[str, Weight]) -> bool:
+    """Whether all that a construction makes is held, in kind, shape and dtype, by local name."""
+    return _made(construct).items() <= _types(held).items()
 
 
 def _candidates(node: Node) -> Iterator[Leaf]:
