@@ -7,8 +7,8 @@ flushed to zero meanwhile), so none are repaired for this.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -69,7 +69,7 @@ def run(planned: Planned, made: Slim, target: Target, budget: Budget) -> Measure
     dense = model.subject.module
     if isinstance(device, Cuda):
         dense = copy.deepcopy(dense)
-    with evaluating(dense), flushing():
+    with evaluating(dense):
         modules = (dense, made.module)
         if budget.scope is None or "" in budget.scope:
             samples = [*clock.measure(modules, example.args, example.kwargs, device)]
@@ -77,19 +77,6 @@ def run(planned: Planned, made: Slim, target: Target, budget: Budget) -> Measure
             paths = _outermost(dense, made, example, budget)
             samples = _inside(modules, example, paths, device)
     return Measured(*samples)
-
-
-@contextmanager
-def flushing() -> Iterator[None]:
-    """Take denormal numbers for zero: a weight that awaits its repair may make some, which are many
-    times slower.
-    """
-    before = bool((torch.full((1,), 1e-38) * 1e-2 == 0).all())
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)
 
 
 def _wrapped(example: Example, planned: Planned) -> Example:

@@ -9,6 +9,7 @@ made again, and a bound only ever falls, so that no plan comes twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from prunec import planning, slim, stopwatch
@@ -45,7 +46,7 @@ def run(first: Planned, measure: Measure = stopwatch.run) -> tuple[Planned, tupl
     most = TRIES if first.job.plan is None else 1
     planned, bounds, tried = first, {b: b.bound for _, b in asked}, list[tuple[Timing, ...]]()
     while asked:
-        timings = _measured(planned, asked, measure, len(tried) + 1)
+        timings = _measured(planned, asked, measure, tried)
         tried.append(timings)
         missed = [(t, b) for t, (_, b) in zip(timings, asked, strict=True) if not t.holds]
         if not missed:
@@ -66,28 +67,35 @@ def tighter(missed: Timing, bound: int) -> int:
     The prediction that is allowed is what was allowed as measured, over the last try's error.
     """
     slack = SLACK * 2 ** (missed.tries - 1)
-    allowed = missed.predicted_slim * missed.bound / missed.slim * (1 - slack)
+    allowed = missed.profiled_slim * missed.bound / missed.slim * (1 - slack)
     step = max(1, bound // STEPS)
     return int(allowed) // step * step
 
 
 def _measured(
-    planned: Planned, asked: Sequence[Asked], measure: Measure, tries: int
+    planned: Planned,
+    asked: Sequence[Asked],
+    measure: Measure,
+    tried: Sequence[tuple[Timing, ...]],
 ) -> tuple[Timing, ...]:
-    """Each latency target with what it takes, dense and slim."""
+    """Each latency target with what it takes, dense and slim; ``tried`` are those of the plans
+    before.
+    """
     job = planned.job
     job.stage("shrinking")
     shrunk = slim.shrunk(planned)
     job.stage("emitting")
     made = slim.run(planned, shrunk, shrunk.weights)
-    job.stage(f"measuring, try {tries} of {TRIES}")
-    found = [(target, b, measure(planned, made, target, b)) for target, b in asked]
-    return tuple(_timing(planned, target, b, times, tries) for target, b, times in found)
+    job.stage(f"measuring, try {len(tried) + 1} of {TRIES}")
+    found = [_timing(planned, t, b, measure(planned, made, t, b)) for t, b in asked]
+    errors = [before.share_error for before in tried[-1]] if tried else [1.0] * len(found)
+    return tuple(
+        replace(timing, tries=len(tried) + 1, error=error)
+        for timing, error in zip(found, errors, strict=True)
+    )
 
 
-def _timing(
-    planned: Planned, target: Target, budget: Budget, times: Measured, tries: int
-) -> Timing:
+def _timing(planned: Planned, target: Target, budget: Budget, times: Measured) -> Timing:
     return Timing(
         target=budget.text,
         device=str(target.device),
@@ -95,10 +103,10 @@ def _timing(
         bound=target.bound(times.dense.ns),
         dense=times.dense.ns,
         slim=times.slim.ns,
-        predicted_dense=planned.problem.cost(budget),
-        predicted_slim=planned.problem.cost(budget, planned.widths),
+        profiled_dense=planned.problem.cost(budget),
+        profiled_slim=planned.problem.cost(budget, planned.widths),
         noise=times.noise,
-        tries=tries,
+        tries=1,
     )
 
 
@@ -115,8 +123,8 @@ def _missed(
 
 def _finding(budget: Budget, tried: Sequence[Timing], stuck: PruneError | None) -> Diagnostic:
     last = tried[-1]
-    notes = [f"dense: {_beside(last.predicted_dense, last.dense)}"]
-    notes += [f"try {t.tries}: {_beside(t.predicted_slim, t.slim)}" for t in tried]
+    notes = [f"dense: {_beside(last.profiled_dense, last.dense)}"]
+    notes += [f"try {t.tries}: {_beside(t.predicted, t.slim)}" for t in tried]
     notes.append(f"measurements scatter by {last.noise:.1%}")
     if stuck is not None:
         notes += [f"no further plan: {d.message}" for d in stuck.diagnostics]

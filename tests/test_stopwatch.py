@@ -13,7 +13,7 @@ import prunec
 from prunec import PruneError, planning, prepare, slim, stopwatch
 from prunec.driver import Compiled
 from prunec.prepare import Job, Memory
-from prunec.profile import Sample, clock
+from prunec.profile import Sample, clock, machine
 from tests import profiles
 
 X = torch.zeros(3, 3, 8, 8)
@@ -171,7 +171,7 @@ def test_denormal_numbers_are_flushed_meanwhile_only(before: bool) -> None:
 
     torch.set_flush_denormal(before)
     try:
-        with stopwatch.flushing():
+        with machine.flushing():
             assert flushed()
         assert flushed() is before
     finally:

@@ -85,7 +85,8 @@ def test_a_plan_that_holds_is_measured_once(net: nn.Module) -> None:
     assert found is first
     assert seen == [first]
     assert (timing.holds, timing.tries) == (True, 1)
-    assert timing.predicted_slim <= 0.6 * timing.predicted_dense
+    assert timing.profiled_slim <= 0.6 * timing.profiled_dense
+    assert timing.predicted == timing.profiled_slim
     assert timing.noise == pytest.approx(0.01, rel=0.1)
 
 
@@ -95,7 +96,9 @@ def test_a_plan_that_is_too_slow_is_tightened_by_its_error(net: nn.Module) -> No
     found, (timing,) = tighten.run(first, measure)
     assert len(seen) == timing.tries == 2
     assert timing.holds
-    assert timing.predicted_slim * 1.2 <= timing.bound
+    assert timing.profiled_slim * 1.2 <= timing.bound
+    assert timing.error == pytest.approx(1.2, rel=1e-3)
+    assert timing.predicted == pytest.approx(timing.slim, rel=1e-3)
     assert timing.bound == int(0.6 * timing.dense)
     assert found.widths != first.widths
 
@@ -123,7 +126,7 @@ def test_every_try_is_below_the_last_and_there_are_only_so_many(net: nn.Module) 
     assert len(set(costs)) == len(costs)
     tries = [note for note in found.notes if note.startswith("try ")]
     assert len(tries) == tighten.TRIES
-    assert "predicted/measured 0.67" in tries[-1]
+    assert "predicted/measured 0.87" in tries[-1]
 
 
 def test_no_smaller_plan_is_a_finding_too(net: nn.Module) -> None:
@@ -165,7 +168,7 @@ def test_a_bound_always_falls(
     predicted: int, slim: int, share: float, tries: int, bound: int
 ) -> None:
     allowed = int(slim * share)
-    missed = replace(MISSED, predicted_slim=predicted, slim=slim, bound=allowed, tries=tries)
+    missed = replace(MISSED, profiled_slim=predicted, slim=slim, bound=allowed, tries=tries)
     found = tighten.tighter(missed, bound)
     assert 0 <= found < predicted
     assert found * slim <= predicted * allowed
@@ -207,9 +210,10 @@ def test_predicted_and_measured_are_reported_side_by_side(
     assert timing.slim == 500 * sum(p.numel() for p in made.module.parameters())
     (told,) = made.report.as_dict()["latency"]  # type: ignore[misc,attr-defined]
     assert told["slim"] == {
-        "predicted_ns": timing.predicted_slim,
+        "predicted_ns": timing.predicted,
         "measured_ns": timing.slim,
-        "ratio": timing.predicted_slim / timing.slim,
+        "ratio": timing.predicted / timing.slim,
+        "profile_ns": timing.profiled_slim,
     }
     assert "predicted" in str(made.report)
     assert "1 plan measured" in str(made.report)

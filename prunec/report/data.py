@@ -61,8 +61,11 @@ class Timing:
     one forward, in nanoseconds.
 
     ``bound`` is what the slim model may take as measured: a share is one of ``dense``, which was
-    measured in turns with it. ``noise`` is how far the measurements scatter, relative to their
-    median; ``tries`` how many plans were measured until this one held.
+    measured in turns with it. ``profiled_dense`` and ``profiled_slim`` are what the profile says;
+    a machine is not as fast every day, so what is predicted of the slim model is its share. Where a
+    plan was measured before this one, ``error`` is by how much more its share was than the
+    profile's. ``noise`` is how far the measurements scatter, relative to their median; ``tries``
+    how many plans were measured until this one held.
     """
 
     target: str
@@ -71,14 +74,27 @@ class Timing:
     bound: int
     dense: int
     slim: int
-    predicted_dense: int
-    predicted_slim: int
+    profiled_dense: int
+    profiled_slim: int
     noise: float
     tries: int
+    error: float = 1.0
 
     @property
     def holds(self) -> bool:
         return self.slim <= self.bound
+
+    @property
+    def predicted(self) -> int:
+        """What the slim model was expected to take, given what the dense one takes."""
+        share = self.profiled_slim / self.profiled_dense if self.profiled_dense else 0.0
+        return round(share * self.error * self.dense)
+
+    @property
+    def share_error(self) -> float:
+        """The slim model's share of the dense one's time as measured, over that of the profile."""
+        whole = self.profiled_slim * self.dense
+        return self.slim * self.profiled_dense / whole if whole else 1.0
 
     def as_dict(self) -> dict[str, object]:
         """Plain JSON values."""
@@ -87,8 +103,8 @@ class Timing:
             "device": self.device,
             "scope": self.scope,
             "bound_ns": self.bound,
-            "dense": _beside(self.predicted_dense, self.dense),
-            "slim": _beside(self.predicted_slim, self.slim),
+            "dense": _beside(self.profiled_dense, self.dense),
+            "slim": {**_beside(self.predicted, self.slim), "profile_ns": self.profiled_slim},
             "noise": self.noise,
             "tries": self.tries,
             "holds": self.holds,

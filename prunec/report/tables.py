@@ -69,12 +69,13 @@ def timing(found: Timing) -> Table:
     first = f"latency{where} on {found.device}"
     names = ("predicted", "measured", "ratio", "share", "bound")
     table = plain(first, **dict.fromkeys(names, "right"))
-    table.add_row("dense", *_beside(found.predicted_dense, found.dense), "", "")
+    table.add_row("dense", *_beside(found.profiled_dense, found.dense), "", "")
     bound, style = f"<= {_time(found.bound)}", None if found.holds else "red"
     share = f"{found.slim / found.dense:.1%}" if found.dense else ""
-    table.add_row("slim", *_beside(found.predicted_slim, found.slim), share, bound, style=style)
+    table.add_row("slim", *_beside(found.predicted, found.slim), share, bound, style=style)
     plans = f"{found.tries} {'plan' if found.tries == 1 else 'plans'} measured"
     table.caption = f"ratio: predicted / measured; medians scatter by {found.noise:.1%}; {plans}"
+    table.caption += "\nslim is predicted as the profile's share of the dense model as measured"
     return table
 
 
