@@ -6,8 +6,9 @@ ratio at the same multiply-adds.
 Four models at 80, 60 and 40 per cent of the dense model's latency, one thread, one sample. Each is
 profiled first (a minute or two), then compiled to every target; weights are random, which latency
 does not depend on. Predicted and measured are the compiler's; then the dense model, the emitted one
-and torch-pruning's are measured again in the same turns: target, again and uniform. Results and profiles stay in the folder; a model that is in it is not done again. Run it on a
-quiet machine. Needs torchvision and torch-pruning.
+and torch-pruning's are measured again, in the same turns: target, again and uniform. Results and
+profiles stay in the folder; a model that is in it is not done again. Run it on a quiet machine.
+Needs torchvision and torch-pruning.
 """
 
 from __future__ import annotations
@@ -166,8 +167,8 @@ def line(name: str, r: Result) -> str:
     shown = "-" if r["uniform"] is None else f"{r['uniform'] / 1e6:.2f}"
     return (
         f"{name:>18} {r['share']:>3}% {r['target'] / 1e6:>8.2f} {r['predicted'] / 1e6:>9.2f} "
-        f"{r['measured'] / 1e6:>8.2f} {r['predicted'] / r['measured']:>9.3f} {r['slim'] / 1e6:>8.2f} "
-        f"{r['slim'] / r['target']:>12.3f} {r['tries']:>5} {r['macs']:>6.1%} {shown:>8}"
+        f"{r['measured'] / 1e6:>8.2f} {r['predicted'] / r['measured']:>9.3f} "
+        f"{r['slim'] / 1e6:>8.2f} {r['slim'] / r['target']:>12.3f} {r['tries']:>5} {r['macs']:>6.1%} {shown:>8}"
     )
 
 
