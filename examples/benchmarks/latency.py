@@ -168,7 +168,8 @@ def line(name: str, r: Result) -> str:
     return (
         f"{name:>18} {r['share']:>3}% {r['target'] / 1e6:>8.2f} {r['predicted'] / 1e6:>9.2f} "
         f"{r['measured'] / 1e6:>8.2f} {r['predicted'] / r['measured']:>9.3f} "
-        f"{r['slim'] / 1e6:>8.2f} {r['slim'] / r['target']:>12.3f} {r['tries']:>5} {r['macs']:>6.1%} {shown:>8}"
+        f"{r['slim'] / 1e6:>8.2f} {r['slim'] / r['target']:>12.3f} "
+        f"{r['tries']:>5} {r['macs']:>6.1%} {shown:>8}"
     )
 
 
