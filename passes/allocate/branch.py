@@ -213,8 +213,10 @@ class _Search:
 
     def _enumerate(self, low: Integers, high: Integers) -> None:
         """Every choice in a small box."""
-        grids = np.meshgrid(*map(np.arange, low, high + 1), indexing="ij")
-        choices = np.stack([g.reshape(-1) for g in grids], axis=1)
+        free = np.flatnonzero(high > low)
+        sizes = high[free] - low[free] + 1
+        choices = np.repeat(low[None], sizes.prod(), axis=0)
+        choices[:, free] += np.indices(tuple(sizes)).reshape(len(free), len(choices)).T
         x, fits = self.table.width(choices), np.ones(len(choices), dtype=np.bool_)
         for cost, bound in zip(self.table.costs, self.table.bounds, strict=True):
             fits &= cost(x) <= bound

@@ -129,6 +129,14 @@ def test_dp_says_when_its_bins_are_fewer_than_asked() -> None:
     assert not any("steps" in note for note in run(Dp(bins=100), asked).notes)
 
 
+def test_milp_takes_more_groups_than_an_array_has_dimensions() -> None:
+    for seed in range(4):
+        asked = problem(np.random.default_rng(seed), "chain", groups=70, largest=4)
+        exact = run(Dp(bins=10_000_000), asked)
+        assert exact.gap == 0
+        assert run(Milp(gap=0), asked).objective == pytest.approx(exact.objective, rel=1e-9)
+
+
 def test_milp_says_when_it_stops_early() -> None:
     asked = problem(np.random.default_rng(4), "tangled", groups=8, largest=60, budgets=3)
     plan = run(Milp(gap=0, nodes=1), asked)
