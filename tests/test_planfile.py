@@ -72,7 +72,7 @@ def test_the_file_is_the_plan_with_what_it_was_made_from(file: Path) -> None:
         "2": {"kept": len(plan.keep.get("2", range(8))), "size": 8},
     }
     assert found["objective"] == plan.objective
-    assert found["solver"]["name"] == "dp"
+    assert found["solver"]["name"] == "milp"
     assert [(c["metric"], c["bound"]) for c in found["costs"]] == [
         (c.metric, c.bound) for c in plan.costs
     ]
