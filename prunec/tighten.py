@@ -64,10 +64,11 @@ def run(first: Planned, measure: Measure = stopwatch.run) -> tuple[Planned, tupl
 def tighter(missed: Timing, bound: int) -> int:
     """The bound on the next prediction, below the last one; ``bound`` is that of the first try.
 
-    The prediction that is allowed is what was allowed as measured, over the last try's error.
+    The prediction that is allowed is what was allowed as measured, over the last try's error, with
+    as much room as measurements scatter.
     """
     slack = SLACK * 2 ** (missed.tries - 1)
-    allowed = missed.profiled_slim * missed.bound / missed.slim * (1 - slack)
+    allowed = missed.profiled_slim * missed.bound / missed.sure * (1 - slack)
     step = max(1, bound // STEPS)
     return int(allowed) // step * step
 
@@ -129,6 +130,7 @@ def _finding(budget: Budget, tried: Sequence[Timing], stuck: PruneError | None) 
     if stuck is not None:
         notes += [f"no further plan: {d.message}" for d in stuck.diagnostics]
     took, allowed = _time(last.slim), _time(last.bound)
+    notes += [] if last.slim > last.bound else [f"with what they scatter, {_time(last.sure)}"]
     return Diagnostic(
         "P0630",
         f"target `{budget.text}` is missed as measured: {took}, allowed {allowed}",

@@ -55,6 +55,10 @@ class Certificate:
     seconds: float
 
 
+DOUBT = 0.03
+"""By how much a measurement is taken to be off at most, relative to it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Timing:
     """A latency target, as predicted from the device profile and as measured; times are medians of
@@ -81,8 +85,15 @@ class Timing:
     error: float = 1.0
 
     @property
+    def sure(self) -> int:
+        """What the slim model takes, and as much more as a measurement may be off: half of how far
+        they scatter, never more than `DOUBT`.
+        """
+        return round(self.slim * (1 + min(self.noise / 2, DOUBT)))
+
+    @property
     def holds(self) -> bool:
-        return self.slim <= self.bound
+        return self.sure <= self.bound
 
     @property
     def predicted(self) -> int:
