@@ -11,11 +11,10 @@ import numpy as np
 from prunec.ir.graph import Graph
 from prunec.ir.group import Branch, Group
 from prunec.passes import drop
+from prunec.passes.cost import Scope
 from prunec.passes.costfunction import CostFunction
 from prunec.passes.latency import Correction, Latency, Surface, Units
 from prunec.passes.polynomial import Integers
-
-Scope = frozenset[str] | None
 
 
 @dataclass(frozen=True, eq=False)

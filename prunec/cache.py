@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from prunec import hashing
+from prunec import hashing, output
 from prunec.diagnostics import Diagnostic
 
 TOOL = "prunec cache 1"
@@ -99,20 +98,13 @@ class Cache:
         return self.folder and self.folder / name[:2] / f"{name[2:]}.{suffix}"
 
     def _write(self, name: str, suffix: str, data: bytes) -> None:
-        """Under a name of its own first, then renamed."""
+        """Whole or not at all, and for this user alone."""
         path = self._path(name, suffix)
         if path is None:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, made = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(data)
-                os.replace(made, path)
-            except BaseException:
-                os.unlink(made)
-                raise
+            output.replace(path, data, 0o600)
         except OSError as error:
             self._cannot(error)
 

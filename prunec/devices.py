@@ -19,7 +19,6 @@ from prunec.passes import latency
 from prunec.passes.timed import Timed
 from prunec.prepare import Job
 from prunec.profile import Profile, machine
-from prunec.profile.predict import check, correction, surface
 from prunec.selection import Selection
 from prunec.spec import Cuda, Device, Target
 from prunec.understand import Understood
@@ -67,11 +66,7 @@ def run(job: Job, model: Understood, chosen: Selection) -> Devices:
         assert target.device is not None
         found = _profile(job, target)
         warnings += _differences(found, target.device, graph)
-        known = found.models.get(profile.key(graph))
-        check(found, known, units, target.device)
-        assert known is not None
-        surfaces = {u.signature: surface(found.units[u.signature]) for u in units.units}
-        timed[name] = Timed(units, surfaces, correction(known), graph, branches)
+        timed[name] = profile.timed(found, graph, units, target.device, branches)
         texts.append(found.model_dump_json())
     return Devices(timed, hashing.digest("\n".join(texts).encode()), tuple(warnings))
 

@@ -16,19 +16,24 @@ def write(path: Path, data: bytes) -> None:
         PruneError: P0649 if it cannot be written.
     """
     try:
-        handle, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.chmod(made, path.stat().st_mode if path.exists() else 0o666 & ~_umask())
-            os.replace(made, path)
-        except BaseException:
-            os.unlink(made)
-            raise
+        replace(path, data, path.stat().st_mode if path.exists() else 0o666 & ~_umask())
     except OSError as error:
         message = f"`{path}` cannot be written: {error.strerror or error}"
         hint = "name a file in a folder that there is"
         raise PruneError(Diagnostic("P0649", message, help=hint)) from error
+
+
+def replace(path: Path, data: bytes, mode: int) -> None:
+    """Write a file under a name of its own first, then rename it. Raises OSError."""
+    handle, made = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(made, mode)
+        os.replace(made, path)
+    except BaseException:
+        os.unlink(made)
+        raise
 
 
 def _umask() -> int:

@@ -1,5 +1,5 @@
-"""Device profiles: `run` measures what a model still lacks, `latency_of` and `predict` say what it
-takes at other widths, `measure` what it really takes.
+"""Device profiles: `run` measures what a model still lacks, `timed` says what it takes at other
+widths, `measure` what it really takes.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from prunec.profile.inputs import Example as Example
 from prunec.profile.inputs import example as example
 from prunec.profile.machine import differences as differences
 from prunec.profile.machine import this as this
-from prunec.profile.predict import latency_of as latency_of
-from prunec.profile.predict import predict as predict
+from prunec.profile.predict import timed as timed
 from prunec.profile.store import Profile as Profile
 from prunec.profile.store import default_path as default_path
 from prunec.profile.store import read as read

@@ -6,56 +6,41 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from prunec import hashing
 from prunec.diagnostics import Diagnostic, PruneError
 from prunec.ir.graph import Graph
+from prunec.ir.group import Branch
 from prunec.passes import latency
-from prunec.passes.latency import Correction, Latency, Surface, Units, robust
+from prunec.passes.latency import Correction, Surface, Units, robust
+from prunec.passes.timed import Timed
+from prunec.profile.build import key
 from prunec.profile.store import Measured, Model, Profile
 from prunec.spec import Device
 
 SHOWN = 3
 
 
-def latency_of(
+def timed(
     profile: Profile,
     graph: Graph,
     units: Units,
-    unknowns: Sequence[int],
     device: Device,
-    *,
-    scope: frozenset[str] | None = None,
-) -> Latency:
-    """The latency of a model, or of the modules of a scope, in the widths of some atoms.
-
-    ``units`` are those of the dense ``graph`` (`passes.latency.run`), ``unknowns`` atoms.
+    branches: Mapping[int, tuple[Branch, ...]] | None = None,
+) -> Timed:
+    """What the dense ``graph`` takes, as a function of its widths; ``units`` are its own
+    (`passes.latency.run`), ``branches`` those that may go, by atom.
 
     Raises:
         PruneError: P0621 if the profile lacks units of the model, or the model.
     """
-    known = profile.models.get(hashing.digest(str(graph).encode()))
-    check(profile, known, units, device)
+    known = profile.models.get(key(graph))
+    _check(profile, known, units, device)
     assert known is not None
-    inside = units.within(scope)
-    found = {s: surface(profile.units[s]) for s in dict.fromkeys(u.signature for u in inside.units)}
-    return Latency.compile(inside, found, unknowns, correction(known))
+    signatures = dict.fromkeys(u.signature for u in units.units)
+    surfaces = {signature: surface(profile.units[signature]) for signature in signatures}
+    return Timed(units, surfaces, correction(known), graph, branches or {})
 
 
-def predict(
-    profile: Profile,
-    graph: Graph,
-    units: Units,
-    device: Device,
-    widths: Mapping[int, int] | None = None,
-) -> int:
-    """Nanoseconds of one forward of the emitted model; ``widths`` by atom, absent ones full."""
-    given = dict(widths or {})
-    unknowns = sorted(set(units.widths) & set(given))
-    found = latency_of(profile, graph, units, unknowns, device)
-    return found.value(np.array([given[a] for a in unknowns], dtype=np.int64))
-
-
-def check(profile: Profile, known: Model | None, units: Units, device: Device) -> None:
+def _check(profile: Profile, known: Model | None, units: Units, device: Device) -> None:
     """Whether everything that a prediction needs is measured."""
     wanted = dict.fromkeys(u.signature for u in units.units)
     lacking = [s for s in wanted if s not in profile.units or not profile.units[s].points]

@@ -39,7 +39,7 @@ def test_predictions_are_what_the_kernels_take(tmp_path: Path) -> None:
         slim = shrink.run(net.traced.graph, net.traced.weights, net.axes, net.groups, plan).graph
         truth = sum(kernel(slim, n) + OVERHEAD for n in slim.nodes if timed(n))
         by_atom = {g.atom.id: widths[g.name] for g in net.groups}
-        predicted = profile.predict(found, net.traced.graph, units, CPU, by_atom)
+        predicted = profile.timed(found, net.traced.graph, units, CPU).total(by_atom)
         assert predicted == pytest.approx(truth, rel=0.02)
 
 
@@ -83,7 +83,7 @@ def test_a_second_model_joins_the_first(tmp_path: Path) -> None:
     assert len(found.models) == 2
     for each in (model(), other):
         units = latency.run(each.traced.graph, each.axes)
-        assert profile.predict(found, each.traced.graph, units, CPU) > 0
+        assert profile.timed(found, each.traced.graph, units, CPU).total() > 0
 
 
 def test_units_that_were_not_measured_are_named(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_units_that_were_not_measured_are_named(tmp_path: Path) -> None:
     other = model(nn.Sequential(nn.Conv2d(3, 24, 5), nn.GELU(), nn.Conv2d(24, 7, 1)))
     units = latency.run(other.traced.graph, other.axes)
     with pytest.raises(PruneError) as error:
-        profile.predict(found, other.traced.graph, units, CPU)
+        profile.timed(found, other.traced.graph, units, CPU)
     assert code(error) == "P0621"
     assert 'prunec profile FILE --on "cpu(threads=1, batch=1)"' in str(error.value)
     assert "aten.gelu" in str(error.value)
